@@ -1,0 +1,6 @@
+//! Octroi's policy: pure decisions over names, addresses and dates.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")
+)]

@@ -1,0 +1,5 @@
+//! Octroi, the gate.
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")
+)]

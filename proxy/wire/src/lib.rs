@@ -1,0 +1,6 @@
+//! Bytes on the wire: request heads, ClientHellos, DNS answers.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")
+)]
