@@ -1,0 +1,152 @@
+//! The question: who asks, and what the flow presents.
+
+use std::net::IpAddr;
+
+use crate::address::Forbid;
+use crate::catalogue::Id;
+use crate::decision::SniOutcome;
+use crate::name::{DomainName, Host};
+
+/// Where a flow comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The client's address (IPv4-mapped forms folded).
+    pub address: IpAddr,
+    /// Names in the client's verified certificate (SAN), if it showed one.
+    pub certificate: Vec<DomainName>,
+    /// The listener's name.
+    pub listener: Option<Id>,
+}
+
+impl Source {
+    /// A source known by its address alone.
+    #[must_use]
+    pub fn from_address(address: IpAddr) -> Self {
+        Self {
+            address: address.to_canonical(),
+            certificate: Vec::new(),
+            listener: None,
+        }
+    }
+}
+
+/// How the flow came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// A CONNECT tunnel.
+    Connect,
+    /// A plain HTTP request in absolute form.
+    Http,
+}
+
+/// Where a piece of evidence was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EvidenceKind {
+    /// The CONNECT target or the URI's authority.
+    Target,
+    /// The Host header.
+    Host,
+    /// The server name in the ClientHello (RFC 6066 section 3).
+    Sni,
+    /// The server name in a ClientHello that carries ECH and names another host: only forbids.
+    OuterSni,
+    /// A name of the CNAME chain.
+    Cname,
+    /// An address of the answer.
+    Address,
+}
+
+impl EvidenceKind {
+    /// All kinds, in the order they are judged and shown.
+    pub const ALL: [Self; 6] = [
+        Self::Target,
+        Self::Host,
+        Self::Sni,
+        Self::OuterSni,
+        Self::Cname,
+        Self::Address,
+    ];
+
+    /// As written in tests, logs and explanations.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Target => "target",
+            Self::Host => "host",
+            Self::Sni => "sni",
+            Self::OuterSni => "outer_sni",
+            Self::Cname => "cname",
+            Self::Address => "address",
+        }
+    }
+
+    /// Asked for (must be permitted), rather than found behind (can only forbid).
+    #[must_use]
+    pub fn is_asked_for(self) -> bool {
+        matches!(self, Self::Target | Self::Host | Self::Sni)
+    }
+}
+
+/// What the ClientHello showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hello {
+    /// Nothing is awaited on this port.
+    NotExpected,
+    /// A hello with a server name.
+    Name {
+        /// The name.
+        name: DomainName,
+        /// The hello carries Encrypted Client Hello.
+        ech: bool,
+    },
+    /// A hello without a server name.
+    Absent,
+    /// Bytes that are no TLS.
+    NotTls,
+    /// A hello that breaks the rules.
+    Malformed,
+    /// No whole hello came in time.
+    Timeout,
+}
+
+/// One flow: all that is known of it so far.
+#[derive(Clone, Debug)]
+pub struct Flow<'a> {
+    /// Who asks.
+    pub source: &'a Source,
+    /// How.
+    pub protocol: Protocol,
+    /// The CONNECT target or the URI's authority.
+    pub target: Host,
+    /// The port asked for.
+    pub port: u16,
+    /// The Host header, where there is one.
+    pub host: Option<Host>,
+    /// What the ClientHello showed; `None` = not there yet, or never (plain HTTP).
+    pub hello: Option<Hello>,
+    /// The names that the target resolved through, without itself, in order.
+    pub chain: &'a [DomainName],
+    /// The addresses it resolved to. For a literal target: none.
+    pub addresses: &'a [IpAddr],
+    /// Whether `chain` and `addresses` are in (always so for a literal target).
+    pub resolved: bool,
+    /// Addresses that may not be dialled at all.
+    pub forbid: &'a Forbid,
+}
+
+impl Flow<'_> {
+    /// How the ClientHello stands to the target.
+    #[must_use]
+    pub fn sni_outcome(&self) -> Option<SniOutcome> {
+        Some(match self.hello.as_ref()? {
+            Hello::NotExpected => SniOutcome::NotExpected,
+            Hello::Absent => SniOutcome::Absent,
+            Hello::NotTls => SniOutcome::NotTls,
+            Hello::Malformed => SniOutcome::Malformed,
+            Hello::Timeout => SniOutcome::Timeout,
+            Hello::Name { name, .. } if self.target.is_name(name) => SniOutcome::Match,
+            Hello::Name { ech: true, .. } => SniOutcome::EchOuter,
+            Hello::Name { ech: false, .. } => SniOutcome::Mismatch,
+        })
+    }
+}
