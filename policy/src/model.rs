@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::catalogue::{
-    Id, ListIx, Localised, MinistryIx, Provider, ProviderIx, Role, Service, ServiceIx,
+    Id, ListIx, Localised, MinistryIx, Place, Provider, ProviderIx, Role, Service, ServiceIx,
 };
 use crate::ministry::{Ministry, Permission, Workload};
 use crate::pattern::Pattern;
@@ -20,6 +20,8 @@ pub struct Model {
     pub name: Id,
     /// SHA-256 over the bundle's files, in lower-case hexadecimal.
     pub digest: Arc<str>,
+    /// Paths of the bundle's files below its root: what [`crate::catalogue::Place::file`] points at.
+    pub files: Vec<Arc<str>>,
     /// What happens to what no rule mentions, where neither workload nor ministry says.
     pub default: Permission,
     /// How to ask for a derogation.
@@ -65,6 +67,16 @@ impl Model {
     #[must_use]
     pub fn unassigned(&self) -> &Workload {
         &self.workloads[self.workloads.len() - 1]
+    }
+
+    /// `path:line` of a place, as people read it.
+    #[must_use]
+    pub fn place(&self, place: Place) -> String {
+        let file = self.files.get(place.file as usize).map_or("?", |path| &**path);
+        match place.line {
+            0 => file.to_owned(),
+            line => format!("{file}:{line}"),
+        }
     }
 }
 
