@@ -10,6 +10,10 @@
     )
 )]
 
+pub mod address;
 pub mod name;
+pub mod pattern;
 
+pub use address::{AddressClass, Forbid, carried_ipv4};
 pub use name::{Authority, DomainName, Host, NameError};
+pub use pattern::{Pattern, PatternError, Specificity};

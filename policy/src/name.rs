@@ -197,6 +197,12 @@ impl Borrow<str> for DomainName {
     }
 }
 
+impl From<DomainName> for Arc<str> {
+    fn from(name: DomainName) -> Self {
+        name.0
+    }
+}
+
 impl std::str::FromStr for DomainName {
     type Err = NameError;
 
