@@ -11,9 +11,11 @@
 )]
 
 pub mod address;
+pub mod matcher;
 pub mod name;
 pub mod pattern;
 
 pub use address::{AddressClass, Forbid, carried_ipv4};
+pub use matcher::{AddressMatcher, NameMatcher};
 pub use name::{Authority, DomainName, Host, NameError};
 pub use pattern::{Pattern, PatternError, Specificity};
