@@ -400,9 +400,7 @@ impl Decision {
     }
 
     fn about<T>(&self, get: impl Fn(&Class) -> Option<T>) -> Option<T> {
-        let of = |piece: &Piece| {
-            get(&piece.class).or_else(|| piece.local.as_ref().and_then(&get))
-        };
+        let of = |piece: &Piece| get(&piece.class).or_else(|| piece.local.as_ref().and_then(&get));
         let deciding = self.ground().and_then(|ground| ground.piece());
         deciding
             .and_then(|piece| self.piece(piece))

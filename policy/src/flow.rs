@@ -144,7 +144,7 @@ impl Flow<'_> {
             Hello::NotTls => SniOutcome::NotTls,
             Hello::Malformed => SniOutcome::Malformed,
             Hello::Timeout => SniOutcome::Timeout,
-            Hello::Name { name, .. } if self.target.is_name(name) => SniOutcome::Match,
+            Hello::Name { name, .. } if self.target.name() == Some(name) => SniOutcome::Match,
             Hello::Name { ech: true, .. } => SniOutcome::EchOuter,
             Hello::Name { ech: false, .. } => SniOutcome::Mismatch,
         })

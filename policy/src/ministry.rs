@@ -131,7 +131,9 @@ impl PortSet {
     /// Whether `port` is in it.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
-        self.0.iter().any(|&(low, high)| low <= port && port <= high)
+        self.0
+            .iter()
+            .any(|&(low, high)| low <= port && port <= high)
     }
 
     /// The inclusive ranges.

@@ -72,7 +72,10 @@ impl Model {
     /// `path:line` of a place, as people read it.
     #[must_use]
     pub fn place(&self, place: Place) -> String {
-        let file = self.files.get(place.file as usize).map_or("?", |path| &**path);
+        let file = self
+            .files
+            .get(place.file as usize)
+            .map_or("?", |path| &**path);
         match place.line {
             0 => file.to_owned(),
             line => format!("{file}:{line}"),

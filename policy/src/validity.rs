@@ -85,13 +85,13 @@ impl Moment {
     pub fn day(self) -> Date {
         match self {
             Moment::Day(day) => day,
-            Moment::Instant(instant) => instant.to_zoned(TimeZone::UTC).date(),
+            Moment::Instant(instant) => instant.to_zoned_datetime(TimeZone::UTC).date(),
         }
     }
 }
 
 fn midnight(day: Date) -> Timestamp {
-    day.to_zoned(TimeZone::UTC)
+    day.to_zoned_datetime(TimeZone::UTC)
         .map_or(Timestamp::MAX, |zoned| zoned.timestamp())
 }
 
@@ -122,7 +122,15 @@ mod tests {
 
     #[test]
     fn odd_dates_are_refused() {
-        for text in ["", "2026-13-01", "2026-02-30", "01/09/2026", "2026-9-1", "soon", "2026-09-01T08:00"] {
+        for text in [
+            "",
+            "2026-13-01",
+            "2026-02-30",
+            "01/09/2026",
+            "2026-9-1",
+            "soon",
+            "2026-09-01T08:00",
+        ] {
             assert!(Moment::parse(text).is_err(), "{text}");
         }
     }

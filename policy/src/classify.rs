@@ -1,0 +1,163 @@
+//! The second question, *what*: each name and address to a service, or at least a provider.
+
+use std::net::IpAddr;
+
+use crate::address::carried_ipv4;
+use crate::catalogue::{MinistryIx, Role, ServiceIx};
+use crate::decision::{Class, Piece};
+use crate::flow::{EvidenceKind, Flow, Hello};
+use crate::model::{AddressOwner, NameOwner};
+use crate::name::{DomainName, Host};
+use crate::policy::Policy;
+
+impl Policy {
+    /// Every piece of evidence of a flow with what it is taken for, asked for first.
+    ///
+    /// Host and SNI are pieces of their own only where they name something else than the target.
+    pub(crate) fn pieces(&self, flow: &Flow<'_>) -> Vec<Piece> {
+        let mut pieces = Vec::with_capacity(2 + flow.chain.len() + flow.addresses.len());
+        let mut add = |kind, value: Host| {
+            for (value, class) in self.readings(value) {
+                pieces.push(Piece {
+                    kind,
+                    value,
+                    class,
+                    local: None,
+                });
+            }
+        };
+        add(EvidenceKind::Target, flow.target.clone());
+        if let Some(host) = flow.host.as_ref().filter(|host| **host != flow.target) {
+            add(EvidenceKind::Host, host.clone());
+        }
+        if let Some(Hello::Name { name, ech }) = &flow.hello
+            && flow.target.name() != Some(name)
+        {
+            let kind = if *ech {
+                EvidenceKind::OuterSni
+            } else {
+                EvidenceKind::Sni
+            };
+            add(kind, Host::Name(name.clone()));
+        }
+        for name in flow.chain {
+            add(EvidenceKind::Cname, Host::Name(name.clone()));
+        }
+        for &address in flow.addresses {
+            add(EvidenceKind::Address, Host::Address(address));
+        }
+        self.weigh_addresses(&mut pieces);
+        pieces
+    }
+
+    /// A value, and for an address that carries an IPv4 address (NAT64, 6to4) that one too.
+    fn readings(&self, value: Host) -> impl Iterator<Item = (Host, Class)> {
+        let carried = match &value {
+            Host::Address(address) => carried_ipv4(*address).map(IpAddr::V4),
+            Host::Name(_) => None,
+        };
+        std::iter::once(value)
+            .chain(carried.map(Host::Address))
+            .map(|value| {
+                let class = match &value {
+                    Host::Name(name) => self.classify_name(name),
+                    Host::Address(address) => self.classify_address(*address),
+                };
+                (value, class)
+            })
+    }
+
+    /// What a name is taken for: the owner of the most specific pattern, a service before a provider.
+    #[must_use]
+    pub fn classify_name(&self, name: &DomainName) -> Class {
+        let mut class = Class::default();
+        for owner in self.names.best(name) {
+            match owner {
+                NameOwner::Service(service) => return self.class_of(service),
+                NameOwner::Provider(provider, role) if class.provider.is_none() => {
+                    class.provider = Some(provider);
+                    class.role = Some(role);
+                }
+                NameOwner::Provider(..) => {}
+            }
+        }
+        class
+    }
+
+    /// What an address is taken for: the owner of the longest prefix, a service before a provider;
+    /// services that share the prefix stand for their provider.
+    #[must_use]
+    pub fn classify_address(&self, address: IpAddr) -> Class {
+        let mut class = Class::default();
+        let mut services: Vec<ServiceIx> = Vec::new();
+        for &owner in self.addresses.best(address) {
+            match owner {
+                AddressOwner::Service(service) if !services.contains(&service) => {
+                    services.push(service);
+                }
+                AddressOwner::Provider(provider, role) if class.provider.is_none() => {
+                    class.provider = Some(provider);
+                    class.role = Some(role);
+                }
+                AddressOwner::Service(_) | AddressOwner::Provider(..) => {}
+            }
+        }
+        match services[..] {
+            [] => class,
+            [service] => self.class_of(service),
+            [first, ..] => {
+                services.sort_unstable();
+                Class {
+                    service: None,
+                    provider: self.service(first).provider.or(class.provider),
+                    role: Some(Role::Own),
+                    sharing: services,
+                }
+            }
+        }
+    }
+
+    /// What a ministry's own names take a name for.
+    pub(crate) fn classify_locally(
+        &self,
+        name: &DomainName,
+        ministry: MinistryIx,
+    ) -> Option<Class> {
+        let mut found = None;
+        self.local_names.all(name, &mut |(owner, service)| {
+            if owner == ministry {
+                found = Some(found.map_or(service, |other: ServiceIx| other.min(service)));
+            }
+        });
+        found.map(|service| self.class_of(service))
+    }
+
+    /// An address counts as a service only where no asked-for name is a listed service of the same
+    /// provider: Microsoft's sign-in does not become Exchange because they share a range.
+    fn weigh_addresses(&self, pieces: &mut [Piece]) {
+        let asked: Vec<_> = pieces
+            .iter()
+            .filter(|piece| piece.kind.is_asked_for() && matches!(piece.value, Host::Name(_)))
+            .filter_map(|piece| self.service(piece.class.service?).provider)
+            .collect();
+        for piece in pieces {
+            let same = piece.class.provider.is_some_and(|p| asked.contains(&p));
+            if piece.kind == EvidenceKind::Address && same && piece.class.role.is_none() {
+                piece.class.service = None;
+                piece.class.role = Some(Role::Own);
+            }
+            if piece.kind == EvidenceKind::Address && same {
+                piece.class.sharing.clear();
+            }
+        }
+    }
+
+    pub(crate) fn class_of(&self, service: ServiceIx) -> Class {
+        Class {
+            service: Some(service),
+            provider: self.service(service).provider,
+            role: None,
+            sharing: Vec::new(),
+        }
+    }
+}

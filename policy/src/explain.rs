@@ -1,0 +1,367 @@
+//! A decision told to a person: who, what, every rule that matched and where it is written, both verdicts.
+
+use std::fmt::{self, Display, Write as _};
+
+use crate::catalogue::{Language, ReferenceIx, Role, ServiceIx};
+use crate::decision::{
+    Class, Cover, Decision, Disposition, Ground, Hit, Lift, Piece, Ruling, Strength, Verdict,
+};
+use crate::flow::{Flow, Protocol};
+use crate::policy::Policy;
+use crate::rule::{Mode, Rule};
+
+/// Explains `decision`, which `policy` gave about `flow`.
+#[must_use]
+pub fn explain(policy: &Policy, flow: &Flow<'_>, decision: &Decision) -> String {
+    let story = Story {
+        policy,
+        flow,
+        decision,
+    };
+    story.to_string()
+}
+
+/// One ground for a denial in one English sentence without a full stop.
+#[must_use]
+pub fn because(policy: &Policy, decision: &Decision, ground: &Ground) -> String {
+    let evidence = |piece| {
+        decision.piece(piece).map_or_else(String::new, |p| {
+            format!("{} `{}`", p.kind.as_str(), p.value)
+        })
+    };
+    match *ground {
+        Ground::Block(rule, piece) => {
+            format!("rule {} blocks {}", policy.rule(rule).id, evidence(piece))
+        }
+        Ground::Deny(rule, piece) => {
+            format!("rule {} denies {}", policy.rule(rule).id, evidence(piece))
+        }
+        Ground::Forbidden(class, piece) => {
+            format!(
+                "{} is a {} address, which the gate does not dial",
+                evidence(piece),
+                class.as_str()
+            )
+        }
+        Ground::OnOutcome(outcome) => {
+            format!(
+                "the evidence is {}, and the workload's `on:` acts on that",
+                outcome.as_str()
+            )
+        }
+        Ground::OnSni(outcome) => {
+            format!(
+                "the ClientHello is `{}`, and the workload's `on:` acts on that",
+                outcome.as_str()
+            )
+        }
+        Ground::Port(port) => format!("port {port} is none this workload may use without a rule"),
+        Ground::Default(piece) => {
+            format!(
+                "nothing permits {}, and the default is deny",
+                evidence(piece)
+            )
+        }
+    }
+}
+
+struct Story<'a> {
+    policy: &'a Policy,
+    flow: &'a Flow<'a>,
+    decision: &'a Decision,
+}
+
+impl Display for Story<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.who(f)?;
+        self.asked(f)?;
+        self.evidence(f)?;
+        self.rules(f)?;
+        self.derogations(f)?;
+        self.agreement(f)?;
+        self.verdict(f, "verdict", &self.decision.enforced)?;
+        self.verdict(f, "trial", &self.decision.trial)?;
+        self.recorded(f)?;
+        self.references(f)?;
+        self.alternatives(f)
+    }
+}
+
+impl Story<'_> {
+    fn who(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, &workload) in self.decision.who.workloads.iter().enumerate() {
+            let head = if at == 0 { "who" } else { "" };
+            let workload = self.policy.workload(workload);
+            writeln!(
+                f,
+                "{head:<11}{} is {}/{} ({}){}",
+                self.flow.source.address,
+                self.policy.ministry_id(workload.ministry),
+                workload.id,
+                workload.sensitivity.as_str(),
+                at_place(&self.policy.model().place(workload.place)),
+            )?;
+        }
+        if self.decision.who.is_conflict() {
+            writeln!(
+                f,
+                "{:<11}address and certificate disagree: all are judged, the strictest wins",
+                ""
+            )?;
+        }
+        Ok(())
+    }
+
+    fn asked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = match self.flow.protocol {
+            Protocol::Connect => "CONNECT",
+            Protocol::Http => "plain HTTP to",
+        };
+        writeln!(
+            f,
+            "{:<11}{how} {}:{} at {:.0}",
+            "asked", self.flow.target, self.flow.port, self.decision.at
+        )
+    }
+
+    fn evidence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, piece) in self.decision.pieces.iter().enumerate() {
+            let head = if at == 0 { "what" } else { "" };
+            writeln!(
+                f,
+                "{head:<11}{:<9} {} is {}",
+                piece.kind.as_str(),
+                piece.value,
+                self.class(piece)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn class(&self, piece: &Piece) -> String {
+        let mut text = match piece.class.strength() {
+            Strength::Unlisted => match &piece.local {
+                Some(local) => format!("{}, named by the ministry itself", self.told(local)),
+                None => "unlisted".to_owned(),
+            },
+            _ => self.told(&piece.class),
+        };
+        if !piece.kind.is_asked_for() {
+            text.push_str(" (found behind)");
+        }
+        text
+    }
+
+    fn told(&self, class: &Class) -> String {
+        let mut text = String::new();
+        if let Some(service) = class.service {
+            let service = self.policy.service(service);
+            let _ = write!(text, "service {} ({})", service.id, service.name);
+        }
+        if let Some(provider) = class.provider {
+            if !text.is_empty() {
+                text.push_str(" of ");
+            }
+            let _ = write!(text, "provider {}", self.policy.provider(provider).id);
+        }
+        match class.role {
+            Some(Role::Front) => text.push_str(", a front"),
+            Some(Role::Platform) => text.push_str(", a platform"),
+            Some(Role::Own) | None => {}
+        }
+        if let Some(country) = self.policy.jurisdiction(class) {
+            let _ = write!(text, ", {country}");
+        }
+        text
+    }
+
+    fn rules(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, hit) in self.decision.hits.iter().enumerate() {
+            let head = if at == 0 { "rules" } else { "" };
+            let rule = self.policy.rule(hit.rule);
+            writeln!(
+                f,
+                "{head:<11}{} ({}{}) matches {}: {}{}",
+                rule.id,
+                rule.effect.as_str(),
+                if rule.mode == Mode::Observe {
+                    ", observed"
+                } else {
+                    ""
+                },
+                self.piece_of(hit),
+                self.ended(hit, rule),
+                at_place(&self.policy.model().place(rule.place)),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn piece_of(&self, hit: &Hit) -> String {
+        let piece = self.decision.piece(hit.piece);
+        piece.map_or_else(String::new, |p| {
+            format!("{} `{}`", p.kind.as_str(), p.value)
+        })
+    }
+
+    fn ended(&self, hit: &Hit, rule: &Rule) -> String {
+        match hit.disposition {
+            Disposition::Applies if rule.mode == Mode::Observe => "would apply".to_owned(),
+            Disposition::Applies => "applies".to_owned(),
+            Disposition::Exempt => "exempt by `unless`".to_owned(),
+            Disposition::Lifted(derogation) => {
+                format!(
+                    "lifted by derogation {}",
+                    self.policy.derogation(derogation).id
+                )
+            }
+            Disposition::Hosted => "excused, the provider is known to stand behind".to_owned(),
+            Disposition::Overruled => "overruled by a prohibition".to_owned(),
+        }
+    }
+
+    fn derogations(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, lift) in self.decision.lifts.iter().enumerate() {
+            let head = if at == 0 { "derogation" } else { "" };
+            let derogation = self.policy.derogation(lift.derogation);
+            writeln!(
+                f,
+                "{head:<11}{} covers {} as {}{}",
+                derogation.id,
+                self.decision
+                    .piece(lift.piece)
+                    .map_or_else(String::new, |p| format!("`{}`", p.value)),
+                self.cover(lift),
+                at_place(&self.policy.model().place(derogation.place)),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn cover(&self, lift: &Lift) -> String {
+        match lift.cover {
+            Cover::Named => "a service that it names".to_owned(),
+            Cover::Required(service) => {
+                let names = &self.policy.derogation(lift.derogation).services;
+                let needed_by = names
+                    .iter()
+                    .find(|s| self.policy.closures[s.at()].contains(&service))
+                    .map_or("it", |&s| &self.policy.service(s).id);
+                format!(
+                    "{}, lifted as a requirement of {needed_by}",
+                    self.policy.service(service).id
+                )
+            }
+            Cover::Behind(provider) => {
+                format!("{}, the provider behind", self.policy.provider(provider).id)
+            }
+        }
+    }
+
+    fn agreement(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(outcome) = self.decision.outcome {
+            writeln!(f, "{:<11}{}", "evidence", outcome.as_str())?;
+        }
+        if let Some(sni) = self.decision.sni {
+            writeln!(f, "{:<11}{}", "sni", sni.as_str())?;
+        }
+        Ok(())
+    }
+
+    fn verdict(&self, f: &mut fmt::Formatter<'_>, head: &str, ruling: &Ruling) -> fmt::Result {
+        write!(f, "{head:<11}{}", ruling.verdict().as_str())?;
+        for (at, ground) in ruling.grounds.iter().enumerate() {
+            let joint = if at == 0 { ": " } else { "\n           and " };
+            write!(f, "{joint}{}", because(self.policy, self.decision, ground))?;
+        }
+        writeln!(f)
+    }
+
+    fn recorded(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verdict, enforcement) = self.decision.recorded();
+        writeln!(
+            f,
+            "{:<11}{} ({})",
+            "recorded",
+            verdict.as_str(),
+            enforcement.as_str()
+        )
+    }
+
+    fn references(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, reference) in references(self.policy, self.decision)
+            .into_iter()
+            .enumerate()
+        {
+            let head = if at == 0 { "references" } else { "" };
+            let reference = &self.policy.model().references[reference.at()];
+            let url = reference.url.as_deref().unwrap_or_default();
+            writeln!(
+                f,
+                "{head:<11}{} {url}",
+                reference.title.in_language(Language::English)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn alternatives(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let alternatives = self.policy.permitted_alternatives(self.decision);
+        if alternatives.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<_> = alternatives
+            .iter()
+            .map(|&s| &*self.policy.service(s).id)
+            .collect();
+        writeln!(f, "{:<11}{}", "instead", ids.join(", "))
+    }
+}
+
+fn at_place(place: &str) -> String {
+    format!("  [{place}]")
+}
+
+/// The texts in force that the denying rules of a decision rest on, each once.
+#[must_use]
+pub fn references(policy: &Policy, decision: &Decision) -> Vec<ReferenceIx> {
+    let mut found = Vec::new();
+    for rule in decision.grounds().iter().filter_map(Ground::rule) {
+        for &reference in &policy.rule(rule).references {
+            let in_force = policy.model().references[reference.at()]
+                .validity
+                .holds(decision.at);
+            if in_force && !found.contains(&reference) {
+                found.push(reference);
+            }
+        }
+    }
+    found
+}
+
+impl Policy {
+    /// The services that may be used in place of what was denied: the alternatives of every service
+    /// among the denying evidence that this policy permits for the same workloads at the same instant.
+    #[must_use]
+    pub fn permitted_alternatives(&self, decision: &Decision) -> Vec<ServiceIx> {
+        let denied = decision
+            .grounds()
+            .iter()
+            .filter_map(Ground::piece)
+            .filter_map(|piece| decision.piece(piece)?.class.service)
+            .chain(decision.service());
+        let mut found = Vec::new();
+        for service in denied {
+            for &alternative in &self.service(service).alternatives {
+                let permitted = || {
+                    let mut workloads = decision.who.workloads.iter();
+                    workloads.all(|&w| self.permits(w, alternative, decision.at) == Verdict::Allow)
+                };
+                if !found.contains(&alternative) && permitted() {
+                    found.push(alternative);
+                }
+            }
+        }
+        found
+    }
+}

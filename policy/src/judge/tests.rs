@@ -1,0 +1,1 @@
+//! Tables of (given, expect) for the five steps.
