@@ -9,3 +9,7 @@
         reason = "tests"
     )
 )]
+
+pub mod client_hello;
+
+pub use client_hello::{ClientHello, HelloReader, Peek, Sni};
