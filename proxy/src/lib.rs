@@ -8,3 +8,5 @@
         reason = "tests"
     )
 )]
+
+pub mod config;

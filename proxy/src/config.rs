@@ -1,0 +1,192 @@
+//! `octroi.yaml`, the network administrators' file: what was typed, then what it means.
+//!
+//! Shape errors (unknown keys, wrong kinds of value) stop at the first; errors of sense are all
+//! collected. A key whose feature does not exist yet is refused, never silently accepted.
+
+pub mod admin;
+pub mod audit;
+pub mod dns;
+pub mod limits;
+pub mod listeners;
+mod problem;
+mod sense;
+pub mod units;
+pub mod upstream;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use admin::Admin;
+pub use audit::{Audit, ClientAddress, OnFailure, Sink};
+pub use dns::{Dns, Servers};
+pub use limits::{Connections, Limits};
+pub use listeners::{Listener, ListenerMode};
+pub use problem::{ConfigError, Problem};
+pub use upstream::Upstream;
+
+use sense::{NotYet, Sense, Text};
+
+/// How long open tunnels are waited for when the gate stops.
+pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// The largest file read: the longest sensible one has a few hundred lines.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What `octroi run` runs on.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it was read from; `None` = no file.
+    pub file: Option<PathBuf>,
+    /// Where the policy comes from.
+    pub policy: PolicySource,
+    /// Where clients are served; never empty.
+    pub listeners: Vec<Listener>,
+    /// How names are resolved.
+    pub dns: Dns,
+    /// How origins are reached.
+    pub upstream: Upstream,
+    /// How much of everything may be used.
+    pub limits: Limits,
+    /// Where the log of every decision goes.
+    pub audit: Audit,
+    /// How long open tunnels are waited for when the gate stops.
+    pub drain_timeout: Duration,
+    /// Where the gate is watched.
+    pub admin: Admin,
+}
+
+/// Where the policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// A bundle: a directory or a file, watched for changes.
+    Path(PathBuf),
+    /// The example bundle inside the program: what runs where nothing names a bundle.
+    Embedded,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Typed {
+    policy: Option<TypedPolicy>,
+    state: NotYet,
+    listeners: Option<Vec<listeners::Typed>>,
+    dns: dns::Typed,
+    upstream: upstream::Typed,
+    limits: limits::Typed,
+    audit: audit::Typed,
+    drain_timeout: Option<Text>,
+    admin: admin::Typed,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedPolicy {
+    path: Text,
+}
+
+impl Config {
+    /// Reads and understands a file. Relative paths in it are relative to its directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] holds everything that is wrong with it, ready to be shown.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path).map_err(|error| ConfigError::Unreadable {
+            path: path.to_owned(),
+            error,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// Understands the text of the file at `path`, which is not opened.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] holds everything that is wrong with it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let invalid = |mut problems: Vec<Problem>| {
+            problems.sort_by_key(|problem| (problem.line, problem.column));
+            ConfigError::Invalid {
+                path: path.to_owned(),
+                text: text.to_owned(),
+                problems,
+            }
+        };
+        let options = serde_saphyr::options! { with_snippet: false };
+        let typed: Option<Typed> = serde_saphyr::from_str_with_options(text, options)
+            .map_err(|error| invalid(vec![Problem::from_yaml(&error)]))?;
+        let mut sense = Sense::new(path.parent().unwrap_or(Path::new("")));
+        let config = meaning(path, typed.unwrap_or_default(), &mut sense);
+        if sense.problems.is_empty() {
+            Ok(config)
+        } else {
+            Err(invalid(sense.problems))
+        }
+    }
+
+    /// What runs without any file: loopback, the embedded example policy, the machine's own
+    /// resolver, and the log on standard output.
+    #[must_use]
+    pub fn default_demo() -> Self {
+        Self {
+            file: None,
+            policy: PolicySource::Embedded,
+            listeners: vec![Listener::default()],
+            dns: Dns::default(),
+            upstream: Upstream::default(),
+            limits: Limits::default(),
+            audit: Audit::default(),
+            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            admin: Admin::default(),
+        }
+    }
+}
+
+fn read(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let file = std::fs::File::open(path)?;
+    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_FILE {
+        return Err(std::io::Error::other("it is larger than 1MiB"));
+    }
+    Ok(text)
+}
+
+fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
+    sense.not_yet("state", &typed.state);
+    let drain = typed.drain_timeout.as_ref();
+    let policy = typed
+        .policy
+        .as_ref()
+        .map(|policy| PolicySource::Path(sense.path(&policy.path)));
+    let config = Config {
+        file: Some(path.to_owned()),
+        policy: policy.unwrap_or(PolicySource::Embedded),
+        dns: dns::meaning(&typed.dns, sense),
+        upstream: upstream::meaning(&typed.upstream, sense),
+        limits: limits::meaning(&typed.limits, sense),
+        audit: audit::meaning(&typed.audit, sense),
+        drain_timeout: sense.duration(
+            "drain_timeout",
+            drain,
+            DEFAULT_DRAIN_TIMEOUT,
+            Duration::ZERO..=Duration::from_hours(24),
+        ),
+        admin: admin::meaning(&typed.admin, sense),
+        listeners: listeners::meaning(typed.listeners, sense),
+    };
+    if config.listeners.is_empty() && sense.problems.is_empty() {
+        sense.problems.push(Problem {
+            line: 0,
+            column: 0,
+            length: 1,
+            message: "there is no listener".to_owned(),
+            help: Some("name one, or leave `listeners` out".to_owned()),
+        });
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! `listeners:` where clients reach the gate.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use octroi_policy::catalogue::Id;
+use serde::Deserialize;
+
+use super::sense::{NotYet, Sense, Text};
+
+/// Where clients are served if the file names no listener: this machine alone.
+pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
+
+/// The name of that listener.
+pub const DEFAULT_NAME: &str = "explicit";
+
+/// One address on which clients are served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its name, by which a workload may be told (`listeners:` in the policy).
+    pub name: Id,
+    /// How clients speak to it.
+    pub mode: ListenerMode,
+    /// Where it is bound.
+    pub address: SocketAddr,
+}
+
+/// How clients speak to a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerMode {
+    /// They know that it is a proxy: CONNECT and absolute-form requests.
+    Explicit,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        Self {
+            name: Id::from(DEFAULT_NAME),
+            mode: ListenerMode::Explicit,
+            address: DEFAULT_ADDRESS,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Typed {
+    name: Text,
+    mode: Text,
+    address: Text,
+    #[serde(default)]
+    tls: NotYet,
+    #[serde(default)]
+    proxy_protocol: NotYet,
+    #[serde(default)]
+    capture: NotYet,
+}
+
+pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<Listener> {
+    let Some(typed) = typed else {
+        return vec![Listener::default()];
+    };
+    let mut names = HashMap::new();
+    let mut addresses = HashMap::new();
+    let mut listeners = Vec::new();
+    for one in &typed {
+        sense.not_yet("tls", &one.tls);
+        sense.not_yet("proxy_protocol", &one.proxy_protocol);
+        sense.not_yet("capture", &one.capture);
+        if one.mode.value == "transparent" {
+            sense.value_not_yet("mode", &one.mode);
+            continue;
+        }
+        let mode = sense.word(
+            "mode",
+            Some(&one.mode),
+            ListenerMode::Explicit,
+            &[("explicit", ListenerMode::Explicit)],
+        );
+        let address = sense.socket(&one.address);
+        check_name(&one.name, sense);
+        once(&mut names, one.name.value.clone(), &one.name, "name", sense);
+        let Some(address) = address else { continue };
+        if address.port() != 0 {
+            once(&mut addresses, address, &one.address, "address", sense);
+        }
+        listeners.push(Listener {
+            name: Arc::from(&*one.name.value),
+            mode,
+            address,
+        });
+    }
+    listeners
+}
+
+/// Refuses a second listener with the same name or address.
+fn once<K: std::hash::Hash + Eq>(
+    seen: &mut HashMap<K, u64>,
+    key: K,
+    text: &Text,
+    what: &str,
+    sense: &mut Sense<'_>,
+) {
+    if let Some(line) = seen.insert(key, text.referenced.line()) {
+        let message = format!("two listeners have the {what} `{}`", text.value);
+        sense.problem(
+            text,
+            message,
+            format!("the first one is on line {line}; change one of them"),
+        );
+    }
+}
+
+fn check_name(name: &Text, sense: &mut Sense<'_>) {
+    let text = &name.value;
+    let slug = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.is_empty() || text.len() > 64 || !text.chars().all(slug) {
+        let message = format!("`{text}` is no name for a listener");
+        sense.problem(
+            name,
+            message,
+            "use 1 to 64 of `a` to `z`, `0` to `9` and `-`",
+        );
+    }
+}

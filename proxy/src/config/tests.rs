@@ -1,0 +1,231 @@
+use std::path::Path;
+use std::time::Duration;
+
+use octroi_policy::address::AddressClass;
+
+use super::*;
+
+const FULL: &str = r#"
+policy: { path: policy }
+listeners:
+  - { name: explicit, mode: explicit, address: "0.0.0.0:3128" }
+  - { name: six, mode: explicit, address: "[::1]:3128" }
+dns: { servers: ["192.0.2.53", "[2001:db8::53]:5353"], timeout: 250ms, cache: 1000 }
+upstream: { connect_timeout: 3s, forbid: [private, metadata], allow_internal: [10.0.0.0/8, 192.0.2.1] }
+limits: { connections: 5000, per_source: 10, metric_series: 1000, head: 16KiB, client_hello: 32KiB, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
+audit: { path: logs/audit.jsonl, client_address: none, on_failure: serve }
+drain_timeout: 30s
+admin: { address: "127.0.0.1:0" }
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("/etc/octroi/octroi.yaml"), text)
+}
+
+fn shown(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = parse(FULL).unwrap();
+    assert_eq!(
+        config.policy,
+        PolicySource::Path("/etc/octroi/policy".into())
+    );
+    assert_eq!(config.listeners[1].address, "[::1]:3128".parse().unwrap());
+    assert_eq!(&*config.listeners[0].name, "explicit");
+    let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|text| text.parse().unwrap());
+    assert_eq!(config.dns.servers, Servers::Listed(servers.to_vec()));
+    assert_eq!(config.dns.timeout, Duration::from_millis(250));
+    assert_eq!(config.upstream.connect_timeout, Duration::from_secs(3));
+    let verdict = |address: &str| config.upstream.forbid.verdict(address.parse().unwrap());
+    assert_eq!(verdict("192.168.1.1"), Some(AddressClass::Private));
+    assert_eq!(verdict("10.1.1.1"), None);
+    assert_eq!(verdict("127.0.0.1"), None);
+    assert_eq!(config.limits.connections, Connections::AtMost(5000));
+    assert_eq!(
+        (config.limits.head, config.limits.client_hello),
+        (16 << 10, 32 << 10)
+    );
+    assert_eq!(config.limits.idle_timeout, Duration::from_secs(1800));
+    assert_eq!(
+        config.audit.sink,
+        Sink::File("/etc/octroi/logs/audit.jsonl".into())
+    );
+    assert_eq!(config.audit.client_address, ClientAddress::None);
+    assert_eq!(config.audit.on_failure, OnFailure::Serve);
+    assert_eq!(config.drain_timeout, Duration::from_secs(30));
+    assert_eq!(config.admin.address.port(), 0);
+}
+
+#[test]
+fn an_empty_file_is_all_defaults() {
+    for text in ["", "# nothing\n", "{}", "dns: {}\nlimits: {}\n"] {
+        let config = parse(text).unwrap();
+        assert_eq!(config.limits, Limits::default(), "{text}");
+        assert_eq!(config.dns, Dns::default());
+        assert_eq!(config.audit, Audit::default());
+        assert_eq!(config.listeners, [Listener::default()]);
+        assert_eq!(config.policy, PolicySource::Embedded);
+    }
+}
+
+#[test]
+fn a_bogus_key_in_any_table_is_refused() {
+    for table in [
+        "policy: { path: p, bogus: 1 }",
+        "listeners: [{ name: a, mode: explicit, address: '127.0.0.1:1', bogus: 1 }]",
+        "dns: { bogus: 1 }",
+        "upstream: { bogus: 1 }",
+        "limits: { bogus: 1 }",
+        "audit: { bogus: 1 }",
+        "admin: { bogus: 1 }",
+        "bogus: 1",
+    ] {
+        let text = shown(table);
+        assert!(
+            text.starts_with("error: unknown key `bogus`"),
+            "{table}: {text}"
+        );
+        assert!(text.contains("the keys here are"), "{text}");
+    }
+}
+
+#[test]
+fn what_does_not_exist_yet_is_refused_by_name() {
+    let explicit = |key: &str| {
+        format!("listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', {key} }}]")
+    };
+    for (text, named) in [
+        (explicit("tls: { certificate: c, key: k }"), "`tls`"),
+        (explicit("proxy_protocol: v2"), "`proxy_protocol`"),
+        (explicit("capture: redirect"), "`capture`"),
+        (
+            "listeners: [{ name: a, mode: transparent, address: '127.0.0.1:1' }]".into(),
+            "`mode: transparent`",
+        ),
+        ("state: { path: /var/lib/octroi }".into(), "`state`"),
+        ("audit: { rotate: 256MiB }".into(), "`rotate`"),
+        ("audit: { keep: 30 }".into(), "`keep`"),
+        (
+            "audit: { client_address: keyed-hash }".into(),
+            "`client_address: keyed-hash`",
+        ),
+    ] {
+        let shown = shown(&text);
+        assert!(
+            shown.starts_with(&format!("error: {named} is not available yet")),
+            "{text}: {shown}"
+        );
+    }
+}
+
+#[test]
+fn every_problem_of_sense_is_told_with_its_place() {
+    let text = "\
+dns:
+  timeout: 5
+limits:
+  head: 64KB
+  per_source: none
+listeners:
+  - { name: a, mode: explicit, address: localhost:3128 }
+  - { name: a, mode: forward, address: '127.0.0.1:3128' }
+upstream: { forbid: [privat], allow_internal: [intranet] }
+audit: { on_failure: hope }
+";
+    insta::assert_snapshot!(shown(text));
+}
+
+#[test]
+fn shape_errors_have_a_place_and_no_rust_names() {
+    for text in [
+        "dns: [1]",
+        "listeners: {}",
+        "listeners: [{ name: a }]",
+        "dns: { timeout: [5s] }",
+        "dns: {",
+        "drain_timeout: 1s\ndrain_timeout: 2s",
+        "limits: 5",
+        "policy: {}",
+    ] {
+        let shown = shown(text);
+        assert!(
+            shown.contains("octroi.yaml:1:") || shown.contains("octroi.yaml:2:"),
+            "{text}: {shown}"
+        );
+        for rust in ["struct", "Option", "Typed", "u64", "String"] {
+            assert!(!shown.contains(rust), "{text}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_yaml_bomb_is_refused() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let before = vec![format!("*a{}", level - 1); 10].join(", ");
+        text += &format!("a{level}: &a{level} [{before}]\n");
+    }
+    assert!(parse(&text).is_err());
+    assert!(parse(&format!("dns: {}", "[".repeat(100_000))).is_err());
+}
+
+#[test]
+fn a_missing_or_huge_file_is_told_with_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("none.yaml");
+    let error = Config::load(&missing).unwrap_err();
+    assert!(
+        error.to_string().starts_with("error: cannot read `"),
+        "{error}"
+    );
+    assert_eq!(error.exit_code(), 74);
+    let huge = dir.path().join("huge.yaml");
+    std::fs::write(&huge, "#".repeat(MAX_FILE as usize + 1)).unwrap();
+    assert!(
+        Config::load(&huge)
+            .unwrap_err()
+            .to_string()
+            .contains("larger than 1MiB")
+    );
+}
+
+#[test]
+fn without_a_file_nothing_leaves_this_machine_unasked() {
+    let config = Config::default_demo();
+    assert!(
+        config
+            .listeners
+            .iter()
+            .all(|listener| listener.address.ip().is_loopback())
+    );
+    assert!(config.admin.address.ip().is_loopback());
+    assert_eq!(config.policy, PolicySource::Embedded);
+}
+
+#[test]
+fn the_example_file_says_the_defaults() {
+    let text = include_str!("../../../examples/octroi.yaml");
+    let config = parse(text).unwrap();
+    let demo = Config::default_demo();
+    assert_eq!(config.listeners, demo.listeners);
+    assert_eq!(config.dns, demo.dns);
+    assert_eq!(config.limits, demo.limits);
+    assert_eq!(
+        config.upstream.connect_timeout,
+        demo.upstream.connect_timeout
+    );
+    assert_eq!(
+        format!("{:?}", config.upstream.forbid),
+        format!("{:?}", demo.upstream.forbid)
+    );
+    assert_eq!(config.drain_timeout, demo.drain_timeout);
+    assert_eq!(config.admin, demo.admin);
+    let audit = Audit {
+        sink: config.audit.sink.clone(),
+        ..demo.audit
+    };
+    assert_eq!(config.audit, audit);
+}
