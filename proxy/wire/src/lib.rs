@@ -1,4 +1,13 @@
-//! Bytes on the wire: request heads, ClientHellos, DNS answers.
+//! Bytes on the wire, read strictly: no sockets, no clock, no async, so that each reader can be
+//! tested and fuzzed alone.
+//!
+//! | module | bytes | becomes |
+//! | --- | --- | --- |
+//! | [`client_hello`] | the first flight of a TLS client | [`ClientHello`]: SNI, ALPN, ECH, versions |
+//! | [`dns`] | the records of an answer | [`Answer`]: the chain of names and the addresses |
+//!
+//! Every name in them is an [`octroi_policy::DomainName`], every reader has a limit and resumes
+//! where it was, and hostile bytes are an error with a word for the log, never a panic.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
@@ -11,5 +20,7 @@
 )]
 
 pub mod client_hello;
+pub mod dns;
 
 pub use client_hello::{ClientHello, HelloReader, Peek, Sni};
+pub use dns::{Answer, AnswerError};

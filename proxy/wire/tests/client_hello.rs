@@ -389,8 +389,11 @@ fn the_alert_is_access_denied() {
     assert_eq!(alert_access_denied(), [0x15, 3, 3, 0, 2, 2, 0x31]);
 }
 
-/// What rustls makes of the same bytes: an error, not yet anything, or its name and protocols.
-fn rustls(bytes: &[u8]) -> Result<Option<(Option<String>, Vec<Vec<u8>>)>, ()> {
+/// A server name and the protocols.
+type Said = (Option<String>, Vec<Vec<u8>>);
+
+/// What rustls makes of the same bytes: an error, not yet anything, or what it reads.
+fn rustls(bytes: &[u8]) -> Result<Option<Said>, ()> {
     let mut acceptor = rustls::server::Acceptor::default();
     let mut rest = bytes;
     while !rest.is_empty() {
