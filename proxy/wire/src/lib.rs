@@ -3,6 +3,7 @@
 //!
 //! | module | bytes | becomes |
 //! | --- | --- | --- |
+//! | [`head`] | an HTTP/1.1 request head | [`Head`]: target, Host, framing; written anew for the origin |
 //! | [`client_hello`] | the first flight of a TLS client | [`ClientHello`]: SNI, ALPN, ECH, versions |
 //! | [`dns`] | the records of an answer | [`Answer`]: the chain of names and the addresses |
 //!
@@ -21,6 +22,8 @@
 
 pub mod client_hello;
 pub mod dns;
+pub mod head;
 
 pub use client_hello::{ClientHello, HelloReader, Peek, Sni};
 pub use dns::{Answer, AnswerError};
+pub use head::{Framing, Head, HeadError, HeadReader, Scheme, Target};

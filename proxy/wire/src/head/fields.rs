@@ -1,0 +1,132 @@
+//! What the header fields mean for the connection: host, framing, persistence, upgrade.
+
+use octroi_policy::Authority;
+
+use super::{Framing, Head, HeadError, Persistence, Target, Version};
+
+impl Head {
+    /// Fills in what follows from the fields, or says which of them is ambiguous.
+    pub(super) fn understand(&mut self) -> Result<(), HeadError> {
+        self.host = self.read_host()?;
+        self.framing = self.read_framing()?;
+        self.persistence = self.read_persistence();
+        self.expect_continue = self.read_expectation()?;
+        self.upgrade = self.read_upgrade();
+        Ok(())
+    }
+
+    /// RFC 9112 §3.2: exactly one. A CONNECT may do without: its target is the authority, and
+    /// clients that leave the Host out are many.
+    fn read_host(&self) -> Result<Option<Authority>, HeadError> {
+        let mut values = self.values("host");
+        let Some(value) = values.next() else {
+            let needed =
+                self.version == Version::Http11 && !matches!(self.target, Target::Authority(_));
+            return if needed {
+                Err(HeadError::HostMissing)
+            } else {
+                Ok(None)
+            };
+        };
+        if values.next().is_some() {
+            return Err(HeadError::HostTwice);
+        }
+        let text = std::str::from_utf8(value)
+            .map_err(|_| HeadError::Host(octroi_policy::NameError::NotAscii))?;
+        Authority::parse(text).map(Some).map_err(HeadError::Host)
+    }
+
+    /// RFC 9112 §6.1 and §6.3, without the leniencies they allow.
+    fn read_framing(&self) -> Result<Framing, HeadError> {
+        let length = self.content_length()?;
+        let chunked = self.transfer_encoding()?;
+        let framing = match (length, chunked) {
+            (Some(_), Some(())) => return Err(HeadError::LengthAndEncoding),
+            (None, Some(())) if self.version == Version::Http10 => {
+                return Err(HeadError::TransferEncoding);
+            }
+            (None, Some(())) => Framing::Chunked,
+            (Some(length), None) => Framing::Length(length),
+            (None, None) => Framing::None,
+        };
+        match (&self.target, framing) {
+            (Target::Authority(_), Framing::None | Framing::Length(0)) => Ok(Framing::None),
+            (Target::Authority(_), _) => Err(HeadError::ConnectBody),
+            _ => Ok(framing),
+        }
+    }
+
+    fn content_length(&self) -> Result<Option<u64>, HeadError> {
+        let mut values = self.values("content-length");
+        let Some(value) = values.next() else {
+            return Ok(None);
+        };
+        let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+        if values.next().is_some() || !digits {
+            return Err(HeadError::ContentLength);
+        }
+        let text = std::str::from_utf8(value).map_err(|_| HeadError::ContentLength)?;
+        text.parse().map(Some).map_err(|_| HeadError::ContentLength)
+    }
+
+    /// `chunked` and nothing else, in one field. An unknown coding is 501, all else 400.
+    fn transfer_encoding(&self) -> Result<Option<()>, HeadError> {
+        let mut fields = 0;
+        let mut codings = Vec::new();
+        for value in self.values("transfer-encoding") {
+            fields += 1;
+            codings.extend(value.split(|&b| b == b',').map(<[u8]>::trim_ascii));
+        }
+        if fields == 0 {
+            return Ok(None);
+        }
+        let chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
+        match codings.as_slice() {
+            [one] if fields == 1 && chunked(one) => Ok(Some(())),
+            // A good list of which we do not know all: `gzip, chunked`.
+            [before @ .., last]
+                if chunked(last)
+                    && !before.is_empty()
+                    && !before.iter().any(|c| chunked(c) || c.is_empty()) =>
+            {
+                Err(HeadError::TransferCoding)
+            }
+            [one] if !one.is_empty() && fields == 1 => Err(HeadError::TransferCoding),
+            _ => Err(HeadError::TransferEncoding),
+        }
+    }
+
+    /// RFC 9112 §9.3; a proxy keeps no connection to an HTTP/1.0 client.
+    fn read_persistence(&self) -> Persistence {
+        if self.version == Version::Http11 && !self.connection_names("close") {
+            Persistence::KeepAlive
+        } else {
+            Persistence::Close
+        }
+    }
+
+    fn read_expectation(&self) -> Result<bool, HeadError> {
+        let mut expected = false;
+        for value in self.values("expect") {
+            if !value.eq_ignore_ascii_case(b"100-continue") {
+                return Err(HeadError::Expectation);
+            }
+            expected = true;
+        }
+        // RFC 9110 §10.1.1: ignored from HTTP/1.0, and without a body there is nothing to wait for.
+        Ok(expected && self.version == Version::Http11 && self.framing != Framing::None)
+    }
+
+    fn read_upgrade(&self) -> Option<String> {
+        let value = self.values("upgrade").next()?;
+        let named = self.version == Version::Http11 && self.connection_names("upgrade");
+        named.then(|| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Does a Connection field name this option, or this field?
+    pub(super) fn connection_names(&self, option: &str) -> bool {
+        self.values("connection")
+            .flat_map(|value| value.split(|&b| b == b','))
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
+    }
+}
