@@ -1,0 +1,91 @@
+//! The incident id: what a refused person reads out, and what the log is searched for.
+
+use std::fmt;
+
+use rustls::crypto::SecureRandom;
+use serde::{Serialize, Serializer};
+
+/// Identifies one flow in the log, the answer to the client and the refusal page.
+///
+/// 80 random bits, so that nobody guesses another's; shown in Crockford's base 32, which has no
+/// letter that is taken for a digit: `7ZQ4-0M1K-TXBE-93RA`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlowId([u8; 10]);
+
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// Letters in a group.
+const GROUP: usize = 4;
+
+impl FlowId {
+    /// Draws one from the system's random numbers.
+    pub(super) fn draw() -> Self {
+        let mut bits = [0; 10];
+        let random = RANDOM.fill(&mut bits);
+        if random.is_err() {
+            tracing::error!("the system gives no random numbers: an incident id may repeat");
+        }
+        Self(bits)
+    }
+
+    fn letters(self) -> impl Iterator<Item = char> {
+        let mut wide = [0; 16];
+        wide[6..].copy_from_slice(&self.0);
+        let number = u128::from_be_bytes(wide);
+        let letter = move |at: u32| ALPHABET[(number >> (5 * (15 - at))) as usize % 32] as char;
+        (0..16).map(letter)
+    }
+}
+
+static RANDOM: std::sync::LazyLock<&'static dyn SecureRandom> =
+    std::sync::LazyLock::new(|| rustls::crypto::ring::default_provider().secure_random);
+
+impl fmt::Display for FlowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        for (at, letter) in self.letters().enumerate() {
+            if at > 0 && at % GROUP == 0 {
+                f.write_char('-')?;
+            }
+            f.write_char(letter)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for FlowId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_are_short_and_do_not_repeat() {
+        let ids: HashSet<String> = (0..1000).map(|_| FlowId::draw().to_string()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(
+            ids.iter()
+                .all(|id| id.len() == 19 && id.split('-').all(|group| group.len() == 4))
+        );
+    }
+
+    #[test]
+    fn every_bit_is_shown() {
+        assert_eq!(FlowId([0; 10]).to_string(), "0000-0000-0000-0000");
+        assert_eq!(FlowId([0xff; 10]).to_string(), "ZZZZ-ZZZZ-ZZZZ-ZZZZ");
+        assert_eq!(
+            FlowId([0, 0, 0, 0, 0, 0, 0, 0, 0, 33]).to_string(),
+            "0000-0000-0000-0011"
+        );
+        assert_eq!(
+            FlowId([0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0]).to_string(),
+            "G000-0000-0000-0000"
+        );
+    }
+}

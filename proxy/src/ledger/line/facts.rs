@@ -1,0 +1,318 @@
+//! What a decision line says under `octroi`: the answer as ids, and the question.
+
+use octroi_policy::Policy;
+use octroi_policy::catalogue::Role;
+use octroi_policy::decision::{Class, Cover, Decision, Disposition, Ground, Piece};
+use octroi_policy::flow::{Flow, Hello, Protocol};
+use octroi_policy::name::{DomainName, Host};
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// What a flow presented, as far as it was known when it was decided.
+#[derive(Clone, Debug)]
+pub(in crate::ledger) struct Facts {
+    pub(in crate::ledger) host: Option<Host>,
+    pub(in crate::ledger) hello: Option<Hello>,
+    pub(in crate::ledger) chain: Vec<DomainName>,
+    pub(in crate::ledger) addresses: Vec<IpAddr>,
+    pub(in crate::ledger) resolved: bool,
+}
+
+impl Facts {
+    pub(in crate::ledger) fn of(flow: &Flow<'_>) -> Self {
+        Self {
+            host: flow.host.clone(),
+            hello: flow.hello.clone(),
+            chain: flow.chain.to_vec(),
+            addresses: flow.addresses.to_vec(),
+            resolved: flow.resolved,
+        }
+    }
+
+    /// The ClientHello carries Encrypted Client Hello.
+    pub(in crate::ledger) fn has_ech(&self) -> bool {
+        matches!(self.hello, Some(Hello::Name { ech: true, .. }))
+    }
+
+    pub(in crate::ledger) fn server_name(&self) -> Option<&str> {
+        match &self.hello {
+            Some(Hello::Name { name, .. }) => Some(name.as_str()),
+            _ => None,
+        }
+    }
+}
+
+/// The `octroi` object of a decision line.
+#[derive(Debug, Serialize)]
+pub(in crate::ledger) struct OctroiDecision<'a> {
+    ministry: &'a str,
+    workload: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict: Option<Vec<&'a str>>,
+    verdict: &'static str,
+    mode: &'static str,
+    grounds: Vec<GroundLine<'a>>,
+    evidence: Vec<PieceLine<'a>>,
+    rules: Vec<HitLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derogation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lifts: Vec<LiftLine<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sni: Option<&'static str>,
+    question: Question<'a>,
+    policy: PolicyLine<'a>,
+    judged_at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct PolicyLine<'a> {
+    name: &'a str,
+    digest: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct GroundLine<'a> {
+    ground: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    /// Position in `evidence`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<u16>,
+    /// The address class, outcome or port that it names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PieceLine<'a> {
+    kind: &'static str,
+    value: String,
+    #[serde(flatten)]
+    class: ClassLine<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    local_service: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClassLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sharing: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct HitLine<'a> {
+    rule: &'a str,
+    evidence: u16,
+    disposition: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    derogation: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct LiftLine<'a> {
+    derogation: &'a str,
+    evidence: u16,
+    cover: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    through: Option<&'a str>,
+    used: bool,
+}
+
+/// All that is needed, beside the source, to judge the flow again.
+#[derive(Debug, Serialize)]
+struct Question<'a> {
+    protocol: &'static str,
+    target: String,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hello: Option<HelloLine<'a>>,
+    chain: Vec<&'a str>,
+    addresses: &'a [IpAddr],
+    resolved: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    certificate: Vec<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct HelloLine<'a> {
+    saw: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    ech: bool,
+}
+
+/// The word for a protocol in `network.protocol` and `octroi.question.protocol`.
+pub(in crate::ledger) fn protocol_word(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Connect => "connect",
+        Protocol::Http => "http",
+    }
+}
+
+impl<'a> OctroiDecision<'a> {
+    pub(in crate::ledger) fn new(
+        policy: &'a Policy,
+        decision: &'a Decision,
+        facts: &'a Facts,
+        opened: &'a crate::ledger::Opened,
+    ) -> Self {
+        let (verdict, mode) = decision.recorded();
+        let who = &decision.who;
+        let workload = |ix| &*policy.workload(ix).id;
+        let conflict = || who.workloads.iter().map(|&ix| workload(ix)).collect();
+        Self {
+            ministry: policy.ministry_id(who.ministry),
+            workload: workload(who.workload()),
+            conflict: who.is_conflict().then(conflict),
+            verdict: verdict.as_str(),
+            mode: mode.as_str(),
+            grounds: decision
+                .grounds()
+                .iter()
+                .map(|ground| ground_line(policy, ground))
+                .collect(),
+            evidence: decision
+                .pieces
+                .iter()
+                .map(|piece| piece_line(policy, piece))
+                .collect(),
+            rules: hits(policy, decision),
+            derogation: decision.derogation().map(|ix| &*policy.derogation(ix).id),
+            lifts: lifts(policy, decision),
+            outcome: decision.outcome.map(|outcome| outcome.as_str()),
+            sni: decision.sni.map(|sni| sni.as_str()),
+            question: question(facts, opened),
+            policy: PolicyLine {
+                name: policy.name(),
+                digest: policy.digest(),
+            },
+            judged_at: decision.at.to_string(),
+        }
+    }
+}
+
+fn ground_line<'a>(policy: &'a Policy, ground: &Ground) -> GroundLine<'a> {
+    let what = match ground {
+        Ground::Forbidden(class, _) => Some(class.as_str().to_owned()),
+        Ground::OnOutcome(outcome) => Some(outcome.as_str().to_owned()),
+        Ground::OnSni(outcome) => Some(outcome.as_str().to_owned()),
+        Ground::Port(port) => Some(port.to_string()),
+        Ground::Block(..) | Ground::Deny(..) | Ground::Default(_) => None,
+    };
+    GroundLine {
+        ground: ground.as_str(),
+        rule: ground.rule().map(|ix| &*policy.rule(ix).id),
+        evidence: ground.piece().map(|piece| piece.0),
+        what,
+    }
+}
+
+fn piece_line<'a>(policy: &'a Policy, piece: &'a Piece) -> PieceLine<'a> {
+    let local = piece.local.as_ref().and_then(|class| class.service);
+    PieceLine {
+        kind: piece.kind.as_str(),
+        value: piece.value.to_string(),
+        class: class_line(policy, &piece.class),
+        local_service: local.map(|ix| &*policy.service(ix).id),
+    }
+}
+
+fn class_line<'a>(policy: &'a Policy, class: &'a Class) -> ClassLine<'a> {
+    let service = |ix| &*policy.service(ix).id;
+    ClassLine {
+        service: class.service.map(service),
+        provider: class.provider.map(|ix| &*policy.provider(ix).id),
+        role: class.role.map(|role| match role {
+            Role::Own => "own",
+            Role::Platform => "platform",
+            Role::Front => "front",
+        }),
+        sharing: class.sharing.iter().map(|&ix| service(ix)).collect(),
+    }
+}
+
+fn hits<'a>(policy: &'a Policy, decision: &Decision) -> Vec<HitLine<'a>> {
+    let line = |hit: &octroi_policy::decision::Hit| {
+        let (disposition, derogation) = match hit.disposition {
+            Disposition::Applies => ("applies", None),
+            Disposition::Exempt => ("exempt", None),
+            Disposition::Lifted(ix) => ("lifted", Some(&*policy.derogation(ix).id)),
+            Disposition::Hosted => ("hosted", None),
+            Disposition::Overruled => ("overruled", None),
+        };
+        HitLine {
+            rule: &policy.rule(hit.rule).id,
+            evidence: hit.piece.0,
+            disposition,
+            derogation,
+        }
+    };
+    decision.hits.iter().map(line).collect()
+}
+
+fn lifts<'a>(policy: &'a Policy, decision: &Decision) -> Vec<LiftLine<'a>> {
+    let line = |lift: &octroi_policy::decision::Lift| {
+        let (cover, through) = match lift.cover {
+            Cover::Named => ("named", None),
+            Cover::Required(ix) => ("required", Some(&*policy.service(ix).id)),
+            Cover::Behind(ix) => ("behind", Some(&*policy.provider(ix).id)),
+        };
+        LiftLine {
+            derogation: &policy.derogation(lift.derogation).id,
+            evidence: lift.piece.0,
+            cover,
+            through,
+            used: lift.used,
+        }
+    };
+    decision.lifts.iter().map(line).collect()
+}
+
+fn question<'a>(facts: &'a Facts, opened: &'a crate::ledger::Opened) -> Question<'a> {
+    Question {
+        protocol: protocol_word(opened.protocol),
+        target: opened.target.to_string(),
+        port: opened.port,
+        host: facts.host.as_ref().map(Host::to_string),
+        hello: facts.hello.as_ref().map(|hello| hello_line(hello, facts)),
+        chain: facts.chain.iter().map(DomainName::as_str).collect(),
+        addresses: &facts.addresses,
+        resolved: facts.resolved,
+        listener: opened.source.listener.as_deref(),
+        certificate: opened
+            .source
+            .certificate
+            .iter()
+            .map(DomainName::as_str)
+            .collect(),
+    }
+}
+
+fn hello_line<'a>(hello: &Hello, facts: &'a Facts) -> HelloLine<'a> {
+    let saw = match hello {
+        Hello::Name { .. } => "name",
+        Hello::NotExpected => "not_expected",
+        Hello::Absent => "absent",
+        Hello::NotTls => "not_tls",
+        Hello::Malformed => "malformed",
+        Hello::Timeout => "timeout",
+    };
+    HelloLine {
+        saw,
+        name: facts.server_name(),
+        ech: facts.has_ech(),
+    }
+}

@@ -1,0 +1,408 @@
+//! Every metric of the gate, declared once with its help. Labels are ids of the policy or words
+//! of ours, never a client's text; times are in seconds, amounts in bytes.
+
+mod declare;
+mod policy;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use octroi_policy::Policy;
+use octroi_policy::decision::{Decision, Disposition, Hit};
+use octroi_policy::rule::Mode;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
+
+use declare::{counter, counters, gauges, histogram, int_gauges, register};
+use policy::PolicyFamilies;
+
+use super::series::{Budget, Family, Label};
+
+/// What is shown where nobody's source asks.
+pub(super) const UNASSIGNED: Label = Label::Word("unassigned");
+/// What is shown where no listed service is concerned.
+pub(super) const UNLISTED: Label = Label::Word("unlisted");
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Judging takes microseconds; more than a millisecond is worth a look.
+const DECISION_BUCKETS: [f64; 12] = [
+    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.001,
+    0.005, 0.025, 0.1,
+];
+/// From a cached name beside a near origin to the last address of a far one.
+const SETUP_BUCKETS: [f64; 13] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+/// Samples that exist whatever the traffic: histograms, build, process, and words of ours.
+const FIXED_SERIES: usize = 160;
+
+type Counters<const N: usize> = Family<IntCounterVec, N>;
+
+/// The families and the registry that shows them.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    budget: Arc<Budget>,
+    attempts: Counters<5>,
+    rule_hits: Counters<3>,
+    evidence: Counters<2>,
+    sni: IntCounterVec,
+    ech: Counters<1>,
+    derogation_uses: Counters<2>,
+    bytes: Counters<3>,
+    tunnels_active: Family<IntGaugeVec, 1>,
+    decision_seconds: Histogram,
+    setup_seconds: Histogram,
+    upstream_errors: IntCounterVec,
+    client_errors: IntCounterVec,
+    pub(super) audit_errors: IntCounter,
+    pub(super) audit_lost: IntCounter,
+    dns_cache: IntCounterVec,
+    policy: PolicyFamilies,
+    policy_reloads: IntCounterVec,
+}
+
+/// Who a flow belongs to and what it is about, as labels.
+#[derive(Clone, Debug)]
+pub(super) struct Labels {
+    pub(super) ministry: Label,
+    pub(super) workload: Label,
+    pub(super) service: Label,
+}
+
+impl Labels {
+    pub(super) fn of(policy: &Policy, decision: &Decision) -> Self {
+        let model = policy.model();
+        let ministry = decision
+            .who
+            .ministry
+            .map(|ix| &model.ministries[ix.at()].id);
+        let service = decision.service().map(|ix| &model.services[ix.at()].id);
+        let workload = &model.workloads[decision.who.workload().at()].id;
+        Self {
+            ministry: ministry.map_or(UNASSIGNED, |id| Label::Id(id.clone())),
+            workload: Label::Id(workload.clone()),
+            service: service.map_or(UNLISTED, |id| Label::Id(id.clone())),
+        }
+    }
+
+    /// For a flow that ended before anything was known of it.
+    pub(super) fn unknown() -> Self {
+        Self {
+            ministry: UNASSIGNED,
+            workload: UNASSIGNED,
+            service: UNLISTED,
+        }
+    }
+}
+
+impl Metrics {
+    /// Declares everything; at most about `most_series` series live at a time.
+    ///
+    /// # Errors
+    /// Never in practice: only if two families had the same name.
+    pub fn new(most_series: usize) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let folded = counter(
+            r,
+            "octroi_metric_series_limited_total",
+            "Samples counted under `other` because limits.metric_series was reached.",
+        )?;
+        let budget = Budget::new(most_series, folded);
+        budget.reserve(FIXED_SERIES);
+        let b = &budget;
+        register(
+            r,
+            gauges(
+                "octroi_build_info",
+                "The version of this gate; always 1.",
+                &["version"],
+            )?,
+        )?
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1.0);
+        r.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self {
+            attempts: Family::new(
+                counters(
+                    r,
+                    "octroi_attempts_total",
+                    "Flows decided, one for each decision line of the audit log.",
+                    &["ministry", "workload", "service", "verdict", "mode"],
+                )?,
+                &[&[2], &[0, 1]],
+                b,
+            ),
+            rule_hits: Family::new(
+                counters(
+                    r,
+                    "octroi_rule_hits_total",
+                    "Flows that a rule matched and decided, or would have decided in observe mode.",
+                    &["rule", "ministry", "mode"],
+                )?,
+                &[&[0], &[1]],
+                b,
+            ),
+            evidence: Family::new(
+                counters(
+                    r,
+                    "octroi_evidence_total",
+                    "How the evidence of decided flows agrees with itself.",
+                    &["ministry", "outcome"],
+                )?,
+                &[&[0]],
+                b,
+            ),
+            sni: counters(
+                r,
+                "octroi_sni_total",
+                "How the ClientHello of decided flows stands to the target.",
+                &["outcome"],
+            )?,
+            ech: Family::new(
+                counters(
+                    r,
+                    "octroi_ech_total",
+                    "Decided flows whose ClientHello carries Encrypted Client Hello, GREASE included.",
+                    &["ministry"],
+                )?,
+                &[&[0]],
+                b,
+            ),
+            derogation_uses: Family::new(
+                counters(
+                    r,
+                    "octroi_derogation_uses_total",
+                    "Flows let through by a derogation that would otherwise have been denied.",
+                    &["derogation", "ministry"],
+                )?,
+                &[&[0], &[1]],
+                b,
+            ),
+            bytes: Family::new(
+                counters(
+                    r,
+                    "octroi_bytes_total",
+                    "Bytes relayed: up from clients, down to them.",
+                    &["ministry", "service", "direction"],
+                )?,
+                &[&[1], &[0]],
+                b,
+            ),
+            tunnels_active: Family::new(
+                int_gauges(
+                    r,
+                    "octroi_tunnels_active",
+                    "Tunnels open now.",
+                    &["ministry"],
+                )?,
+                &[&[0]],
+                b,
+            ),
+            decision_seconds: histogram(
+                r,
+                "octroi_decision_seconds",
+                "Time to judge a flow once.",
+                &DECISION_BUCKETS,
+            )?,
+            setup_seconds: histogram(
+                r,
+                "octroi_setup_seconds",
+                "Time from a request's arrival until its origin is connected and the flow permitted.",
+                &SETUP_BUCKETS,
+            )?,
+            upstream_errors: counters(
+                r,
+                "octroi_upstream_errors_total",
+                "Origins that could not be resolved or reached.",
+                &["reason"],
+            )?,
+            client_errors: counters(
+                r,
+                "octroi_client_errors_total",
+                "Requests refused before they became a flow.",
+                &["reason"],
+            )?,
+            audit_errors: counter(
+                r,
+                "octroi_audit_errors_total",
+                "Writes of the audit log that failed.",
+            )?,
+            audit_lost: counter(
+                r,
+                "octroi_audit_lost_lines_total",
+                "Lines of the audit log that were lost, with audit.on_failure: serve.",
+            )?,
+            dns_cache: counters(
+                r,
+                "octroi_dns_lookups_total",
+                "Names looked up, by where the answer came from.",
+                &["from"],
+            )?,
+            policy: PolicyFamilies::new(r)?,
+            policy_reloads: counters(
+                r,
+                "octroi_policy_reloads_total",
+                "Attempts to put a bundle in force.",
+                &["result"],
+            )?,
+            registry,
+            budget,
+        })
+    }
+
+    /// Everything, as Prometheus reads it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let families = self.registry.gather();
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap_or_default()
+    }
+
+    /// Shows which policy is in force.
+    pub fn policy_loaded(&self, policy: &Policy, at: Timestamp) {
+        self.policy.show(policy, at, &self.budget);
+    }
+
+    /// Counts an attempt to put a bundle in force.
+    pub fn policy_reload(&self, result: &'static str) {
+        self.policy_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// Counts a name looked up.
+    pub fn dns_lookup(&self, from: &'static str) {
+        self.dns_cache.with_label_values(&[from]).inc();
+    }
+
+    /// Counts an origin that could not be resolved or reached.
+    pub fn upstream_error(&self, reason: &'static str) {
+        self.upstream_errors.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a request that never became a flow.
+    pub fn client_error(&self, reason: &'static str) {
+        self.client_errors.with_label_values(&[reason]).inc();
+    }
+
+    /// Records how long judging took.
+    pub fn judged(&self, took: Duration) {
+        self.decision_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Records how long it took until a flow was set up.
+    pub fn set_up(&self, took: Duration) {
+        self.setup_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn undecided(&self) {
+        let Labels {
+            ministry,
+            workload,
+            service,
+        } = Labels::unknown();
+        count(
+            &self.attempts,
+            [
+                ministry,
+                workload,
+                service,
+                Label::Word("deny"),
+                Label::Word("enforced"),
+            ],
+            1,
+        );
+    }
+
+    pub(super) fn decided(&self, policy: &Policy, decision: &Decision, labels: &Labels, ech: bool) {
+        let Labels {
+            ministry,
+            workload,
+            service,
+        } = labels.clone();
+        let (verdict, mode) = decision.recorded();
+        let words = [Label::Word(verdict.as_str()), Label::Word(mode.as_str())];
+        let [verdict, mode] = words;
+        count(
+            &self.attempts,
+            [ministry.clone(), workload, service, verdict, mode],
+            1,
+        );
+        self.count_rules(policy, decision, &ministry);
+        if let Some(outcome) = decision.outcome {
+            count(
+                &self.evidence,
+                [ministry.clone(), Label::Word(outcome.as_str())],
+                1,
+            );
+        }
+        if let Some(outcome) = decision.sni {
+            self.sni.with_label_values(&[outcome.as_str()]).inc();
+        }
+        if ech {
+            count(&self.ech, [ministry.clone()], 1);
+        }
+        if let Some(derogation) = decision.derogation() {
+            let id = policy.derogation(derogation).id.clone();
+            count(&self.derogation_uses, [Label::Id(id), ministry], 1);
+        }
+    }
+
+    fn count_rules(&self, policy: &Policy, decision: &Decision, ministry: &Label) {
+        let applies = |hit: &&Hit| matches!(hit.disposition, Disposition::Applies);
+        let rules: BTreeSet<_> = decision
+            .hits
+            .iter()
+            .filter(applies)
+            .map(|hit| hit.rule)
+            .collect();
+        for rule in rules {
+            let rule = policy.rule(rule);
+            let mode = match rule.mode {
+                Mode::Enforce => "enforce",
+                Mode::Observe => "observe",
+            };
+            count(
+                &self.rule_hits,
+                [
+                    Label::Id(rule.id.clone()),
+                    ministry.clone(),
+                    Label::Word(mode),
+                ],
+                1,
+            );
+        }
+    }
+
+    pub(super) fn relayed(&self, labels: &Labels, up: u64, down: u64) {
+        for (direction, bytes) in [("up", up), ("down", down)] {
+            if bytes > 0 {
+                let Labels {
+                    ministry, service, ..
+                } = labels.clone();
+                count(
+                    &self.bytes,
+                    [ministry, service, Label::Word(direction)],
+                    bytes,
+                );
+            }
+        }
+    }
+
+    pub(super) fn tunnel_opened(&self, labels: &Labels) -> Option<prometheus::IntGauge> {
+        let gauge = self.tunnels_active.child([labels.ministry.clone()])?;
+        gauge.inc();
+        Some(gauge)
+    }
+}
+
+fn count<const N: usize>(family: &Counters<N>, labels: [Label; N], by: u64) {
+    if let Some(counter) = family.child(labels) {
+        counter.inc_by(by);
+    }
+}
