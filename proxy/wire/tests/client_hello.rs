@@ -292,6 +292,11 @@ fn what_is_not_tls_and_what_is_malformed() {
             Peek::Malformed(M::RecordVersion),
         ),
         (
+            "record longer than it",
+            [&[22, 3, 1, 0, hello[4] + 1], &hello[5..]].concat(),
+            Peek::Malformed(M::Length),
+        ),
+        (
             "message after it",
             in_records(&[&hello[5..], &[0]].concat(), 999),
             Peek::Malformed(M::Length),

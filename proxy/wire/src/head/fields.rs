@@ -69,29 +69,24 @@ impl Head {
         text.parse().map(Some).map_err(|_| HeadError::ContentLength)
     }
 
-    /// `chunked` and nothing else, in one field. An unknown coding is 501, all else 400.
+    /// `chunked` and nothing else. An unknown coding is 501, all else 400.
     fn transfer_encoding(&self) -> Result<Option<()>, HeadError> {
-        let mut fields = 0;
-        let mut codings = Vec::new();
-        for value in self.values("transfer-encoding") {
-            fields += 1;
-            codings.extend(value.split(|&b| b == b',').map(<[u8]>::trim_ascii));
-        }
-        if fields == 0 {
-            return Ok(None);
-        }
+        let values = self.values("transfer-encoding");
+        let codings: Vec<&[u8]> = values
+            .flat_map(|value| value.split(|&b| b == b','))
+            .map(<[u8]>::trim_ascii)
+            .collect();
         let chunked = |coding: &&[u8]| coding.eq_ignore_ascii_case(b"chunked");
         match codings.as_slice() {
-            [one] if fields == 1 && chunked(one) => Ok(Some(())),
-            // A good list of which we do not know all: `gzip, chunked`.
+            [] => Ok(None),
+            [one] if chunked(one) => Ok(Some(())),
+            // A good list of which we do not know all: `gzip`, or `gzip, chunked`.
+            [one] if !one.is_empty() => Err(HeadError::TransferCoding),
             [before @ .., last]
-                if chunked(last)
-                    && !before.is_empty()
-                    && !before.iter().any(|c| chunked(c) || c.is_empty()) =>
+                if chunked(last) && !before.iter().any(|c| chunked(c) || c.is_empty()) =>
             {
                 Err(HeadError::TransferCoding)
             }
-            [one] if !one.is_empty() && fields == 1 => Err(HeadError::TransferCoding),
             _ => Err(HeadError::TransferEncoding),
         }
     }
