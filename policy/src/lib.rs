@@ -14,6 +14,7 @@ pub mod address;
 pub mod catalogue;
 mod classify;
 pub mod decision;
+pub mod diagnostic;
 pub mod explain;
 pub mod flow;
 mod identify;
