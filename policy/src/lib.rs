@@ -11,6 +11,7 @@
 )]
 
 pub mod address;
+pub mod bundle;
 pub mod catalogue;
 mod classify;
 pub mod decision;
