@@ -13,6 +13,7 @@
 pub mod address;
 pub mod bundle;
 pub mod catalogue;
+pub mod check;
 mod classify;
 pub mod decision;
 pub mod diagnostic;

@@ -1,0 +1,139 @@
+//! From the files of a bundle to its meaning: every name resolved, every finding collected.
+//!
+//! A file whose shape is broken is left out after its first finding; ids that stand in it are
+//! remembered, so that one broken file does not make every reference to it a finding too.
+
+mod ambiguity;
+mod catalogue;
+mod conditions;
+mod derogations;
+mod documents;
+mod ids;
+mod layers;
+mod lists;
+mod ministries;
+mod redundancy;
+mod rules;
+mod suite;
+#[cfg(test)]
+mod tests;
+mod unused;
+mod values;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::bundle::Bundle;
+use crate::catalogue::{Id, Localised};
+use crate::diagnostic::{Diagnostic, Findings};
+use crate::ministry::Permission;
+use crate::model::Model;
+
+use documents::Documents;
+use ids::Ids;
+
+/// What came of checking a bundle.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// Its meaning; `None` if there was an error.
+    pub model: Option<Model>,
+    /// Everything found, sorted by place.
+    pub findings: Findings,
+}
+
+/// Checks every file of a bundle and resolves it.
+///
+/// With `today`, what has ended by then is a warning. No error depends on it: a bundle that was in
+/// force yesterday is not refused because a date has passed.
+#[must_use]
+pub fn check(bundle: &Bundle, today: Option<Timestamp>) -> Checked {
+    let mut check = Check::new(bundle, today);
+    let documents = Documents::read(&mut check);
+    let model = resolve(&mut check, &documents);
+    let mut findings = check.findings;
+    findings.sort();
+    let model = model.filter(|_| !findings.has_errors());
+    Checked { model, findings }
+}
+
+/// What every family of checks works with.
+struct Check<'a> {
+    bundle: &'a Bundle,
+    findings: Findings,
+    today: Option<Timestamp>,
+    /// Ids that stand in files whose shape is broken.
+    lost_ids: BTreeSet<String>,
+    /// Files that a `*_from` key names.
+    used_lists: BTreeSet<u32>,
+}
+
+impl<'a> Check<'a> {
+    fn new(bundle: &'a Bundle, today: Option<Timestamp>) -> Self {
+        Self {
+            bundle,
+            findings: Findings::new(),
+            today,
+            lost_ids: BTreeSet::new(),
+            used_lists: BTreeSet::new(),
+        }
+    }
+
+    fn report(&mut self, finding: Diagnostic) {
+        self.findings.push(finding);
+    }
+}
+
+/// The sections that stand once.
+struct Head {
+    name: Id,
+    default: Permission,
+    ceiling: Option<values::Length>,
+    procedure: Option<Localised>,
+    contact: Option<Arc<str>>,
+    tested_at: Timestamp,
+}
+
+fn resolve(check: &mut Check<'_>, documents: &Documents) -> Option<Model> {
+    let head = documents.head(check);
+    let ids = Ids::collect(check, documents);
+    let references = rules::references(check, documents);
+    let catalogue = catalogue::build(check, documents, &ids);
+    let people = ministries::build(check, documents, &ids);
+    let rules = rules::build(check, documents, &ids, &catalogue, &people);
+    let derogations = derogations::build(check, documents, &ids, &catalogue, &people, head.as_ref());
+    let tests = suite::build(check, documents, &ids);
+
+    layers::check(check, documents, &people);
+    ambiguity::check(check, &catalogue);
+    redundancy::check_catalogue(check, &catalogue);
+    unused::check(check, &rules, &references);
+
+    let head = head?;
+    let local_names = catalogue.local_names();
+    Some(Model {
+        name: head.name,
+        digest: check.bundle.digest().clone(),
+        files: check.bundle.files().iter().map(|file| file.path().into()).collect(),
+        default: head.default,
+        procedure: head.procedure,
+        contact: head.contact,
+        categories: catalogue.categories,
+        services: catalogue.services,
+        providers: catalogue.providers,
+        references,
+        rules: rules.rules,
+        ministries: people.ministries,
+        workloads: people.workloads,
+        derogations,
+        lists: rules.lists,
+        names: catalogue.names.into_iter().map(|named| (named.pattern, named.owner)).collect(),
+        addresses: catalogue.addresses.into_iter().map(|ranged| (ranged.range, ranged.owner)).collect(),
+        listed_names: rules.names,
+        listed_addresses: rules.addresses,
+        local_names,
+        tested_at: head.tested_at,
+        tests,
+    })
+}
