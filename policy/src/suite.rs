@@ -101,12 +101,19 @@ pub fn run(policy: &Policy) -> Vec<Failure> {
 }
 
 impl Case {
+    /// The answer a policy gives to this test's question.
+    #[must_use]
+    pub fn decide(&self, policy: &Policy) -> Decision {
+        let at = self.given.at.unwrap_or(policy.model().tested_at);
+        policy.judge(&self.given.flow(policy, &Forbid::none()), at)
+    }
+
     /// Runs this test; `None` = it came out as expected.
     #[must_use]
     pub fn run(&self, policy: &Policy) -> Option<Failure> {
+        let decision = self.decide(policy);
         let forbid = Forbid::none();
         let flow = self.given.flow(policy, &forbid);
-        let decision = policy.judge(&flow, self.given.at.unwrap_or(policy.model().tested_at));
         let differences = self.expect.differences(policy, &decision);
         (!differences.is_empty()).then(|| Failure {
             name: self.name.clone(),
@@ -118,6 +125,7 @@ impl Case {
 }
 
 impl Given {
+    /// The question, as a policy is asked it; for a test of the bundle no address is forbidden.
     fn flow<'a>(&'a self, policy: &Policy, forbid: &'a Forbid) -> Flow<'a> {
         Flow {
             source: &self.source,
