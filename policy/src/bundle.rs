@@ -54,7 +54,11 @@ pub enum Kind {
 enum Content {
     Text(String),
     /// Text with a byte sequence that is not UTF-8 at this line and column; shown with replacements.
-    NotUtf8 { text: String, line: u32, column: u32 },
+    NotUtf8 {
+        text: String,
+        line: u32,
+        column: u32,
+    },
     Unreadable(String),
 }
 
@@ -63,7 +67,9 @@ impl Bundle {
     ///
     /// # Errors
     /// [`ReadError::TooManyFiles`], [`ReadError::TooLarge`].
-    pub fn from_files(files: impl IntoIterator<Item = (String, Vec<u8>)>) -> Result<Self, ReadError> {
+    pub fn from_files(
+        files: impl IntoIterator<Item = (String, Vec<u8>)>,
+    ) -> Result<Self, ReadError> {
         let files = files.into_iter().map(|(path, bytes)| (path, Ok(bytes)));
         Self::assemble(files.collect(), MAX_TOTAL)
     }
@@ -76,13 +82,20 @@ impl Bundle {
         if files.len() > MAX_FILES {
             return Err(ReadError::TooManyFiles);
         }
-        let total: u64 = files.iter().filter_map(|(_, bytes)| bytes.as_ref().ok()).map(|bytes| bytes.len() as u64).sum();
+        let total: u64 = files
+            .iter()
+            .filter_map(|(_, bytes)| bytes.as_ref().ok())
+            .map(|bytes| bytes.len() as u64)
+            .sum();
         if total > max_total {
             return Err(ReadError::TooLarge);
         }
         files.sort_by(|a, b| a.0.cmp(&b.0));
         let digest = digest(&files).into();
-        let files = files.into_iter().map(|(path, bytes)| File::new(path, bytes)).collect();
+        let files = files
+            .into_iter()
+            .map(|(path, bytes)| File::new(path, bytes))
+            .collect();
         Ok(Self { files, digest })
     }
 
@@ -101,7 +114,10 @@ impl Bundle {
     /// The position of the file with this path.
     #[must_use]
     pub fn position(&self, path: &str) -> Option<u32> {
-        let at = self.files.binary_search_by(|file| file.path.as_str().cmp(path)).ok()?;
+        let at = self
+            .files
+            .binary_search_by(|file| file.path.as_str().cmp(path))
+            .ok()?;
         u32::try_from(at).ok()
     }
 }
@@ -113,7 +129,11 @@ impl File {
             Ok(bytes) => Content::new(bytes),
             Err(why) => Content::Unreadable(why),
         };
-        Self { path, kind, content }
+        Self {
+            path,
+            kind,
+            content,
+        }
     }
 
     /// Its path below the bundle.
@@ -155,7 +175,10 @@ impl File {
 
     /// The ministry whose own file it is.
     pub(crate) fn ministry(&self) -> Option<&str> {
-        self.path.strip_prefix("ministries/")?.split_once('/').map(|(ministry, _)| ministry)
+        self.path
+            .strip_prefix("ministries/")?
+            .split_once('/')
+            .map(|(ministry, _)| ministry)
     }
 }
 
@@ -166,10 +189,20 @@ impl Content {
                 let valid = error.utf8_error().valid_up_to();
                 let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
                 let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                let column = before
+                    .rsplit('\n')
+                    .next()
+                    .unwrap_or_default()
+                    .chars()
+                    .count()
+                    + 1;
                 let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                Self::NotUtf8 { text, line: narrow(line), column: narrow(column) }
+                Self::NotUtf8 {
+                    text,
+                    line: narrow(line),
+                    column: narrow(column),
+                }
             },
             Self::Text,
         )
@@ -179,7 +212,9 @@ impl Content {
 impl Kind {
     fn of(path: &str) -> Self {
         let below_lists = path.starts_with("lists/");
-        let layer = path.strip_prefix("ministries/").is_some_and(|rest| rest.contains('/'));
+        let layer = path
+            .strip_prefix("ministries/")
+            .is_some_and(|rest| rest.contains('/'));
         match path.rsplit_once('.').map(|(_, ending)| ending) {
             Some("yaml") if !below_lists && layer => Self::Layer,
             Some("yaml") if !below_lists => Self::National,
@@ -208,5 +243,8 @@ fn digest(files: &[(String, Result<Vec<u8>, String>)]) -> String {
             hash.update(part);
         }
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

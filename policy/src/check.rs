@@ -102,7 +102,8 @@ fn resolve(check: &mut Check<'_>, documents: &Documents) -> Option<Model> {
     let catalogue = catalogue::build(check, documents, &ids);
     let people = ministries::build(check, documents, &ids);
     let rules = rules::build(check, documents, &ids, &catalogue, &people);
-    let derogations = derogations::build(check, documents, &ids, &catalogue, &people, head.as_ref());
+    let derogations =
+        derogations::build(check, documents, &ids, &catalogue, &people, head.as_ref());
     let tests = suite::build(check, documents, &ids);
 
     layers::check(check, documents, &people);
@@ -115,7 +116,12 @@ fn resolve(check: &mut Check<'_>, documents: &Documents) -> Option<Model> {
     Some(Model {
         name: head.name,
         digest: check.bundle.digest().clone(),
-        files: check.bundle.files().iter().map(|file| file.path().into()).collect(),
+        files: check
+            .bundle
+            .files()
+            .iter()
+            .map(|file| file.path().into())
+            .collect(),
         default: head.default,
         procedure: head.procedure,
         contact: head.contact,
@@ -128,8 +134,16 @@ fn resolve(check: &mut Check<'_>, documents: &Documents) -> Option<Model> {
         workloads: people.workloads,
         derogations,
         lists: rules.lists,
-        names: catalogue.names.into_iter().map(|named| (named.pattern, named.owner)).collect(),
-        addresses: catalogue.addresses.into_iter().map(|ranged| (ranged.range, ranged.owner)).collect(),
+        names: catalogue
+            .names
+            .into_iter()
+            .map(|named| (named.pattern, named.owner))
+            .collect(),
+        addresses: catalogue
+            .addresses
+            .into_iter()
+            .map(|ranged| (ranged.range, ranged.owner))
+            .collect(),
         listed_names: rules.names,
         listed_addresses: rules.addresses,
         local_names,

@@ -46,7 +46,13 @@ impl Diagnostic {
     }
 
     fn new(code: Code, severity: Severity, message: String) -> Self {
-        Self { code, severity, message, labels: Vec::new(), help: None }
+        Self {
+            code,
+            severity,
+            message,
+            labels: Vec::new(),
+            help: None,
+        }
     }
 
     /// Adds a place.
@@ -72,6 +78,9 @@ impl Diagnostic {
     /// The main place.
     #[must_use]
     pub fn place(&self) -> Place {
-        self.labels.first().map(|(place, _)| *place).unwrap_or_default()
+        self.labels
+            .first()
+            .map(|(place, _)| *place)
+            .unwrap_or_default()
     }
 }

@@ -7,8 +7,6 @@
 mod agreement;
 mod derogation;
 mod matching;
-#[cfg(test)]
-mod tests;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

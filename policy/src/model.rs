@@ -13,7 +13,7 @@ use crate::pattern::Pattern;
 use crate::rule::{Derogation, Reference, Rule};
 use crate::suite::Case;
 
-/// A checked bundle. Every index points into the table of its kind; made by [`crate::check`].
+/// A checked bundle. Every index points into the table of its kind; made by [`check`](crate::check::check).
 #[derive(Clone, Debug)]
 pub struct Model {
     /// The policy's name.

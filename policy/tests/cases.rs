@@ -7,6 +7,7 @@ use std::path::Path;
 use octroi_policy::bundle::Bundle;
 use octroi_policy::check::check;
 use octroi_policy::decision::{Decision, Verdict};
+use octroi_policy::diagnostic::Colour;
 use octroi_policy::model::Model;
 use octroi_policy::rule::{Effect, Mode};
 use octroi_policy::{Policy, suite};
@@ -17,9 +18,10 @@ fn cases() -> Vec<(String, Model)> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .map(|path| {
-            let checked = check(&Bundle::read(&path).unwrap(), None);
+            let bundle = Bundle::read(&path).unwrap();
+            let checked = check(&bundle, None);
             let Some(model) = checked.model else {
-                panic!("{}: {:#?}", path.display(), checked.findings);
+                panic!("{}", checked.findings.render(&bundle, Colour::Never));
             };
             (path.file_name().unwrap().display().to_string(), model)
         })
@@ -52,7 +54,10 @@ fn every_case_comes_out_as_written() {
         ran += model.tests.len();
         for failure in suite::run(&Policy::compile(model)) {
             let differences = failure.differences.join("\n  ");
-            failed += &format!("{name} · {}\n  {differences}\n{}\n", failure.name, failure.explanation);
+            failed += &format!(
+                "{name} · {}\n  {differences}\n{}\n",
+                failure.name, failure.explanation
+            );
         }
     }
     assert!(failed.is_empty(), "{failed}");
@@ -65,9 +70,15 @@ fn the_order_of_rules_means_nothing() {
         let mut turned = model.clone();
         turned.rules.reverse();
         let (forth, back) = (Policy::compile(model.clone()), Policy::compile(turned));
-        for ((question, one), (_, other)) in answers(&model, &forth).iter().zip(answers(&model, &back)) {
+        for ((question, one), (_, other)) in
+            answers(&model, &forth).iter().zip(answers(&model, &back))
+        {
             assert_eq!(one.recorded(), other.recorded(), "{name}: {question}");
-            assert_eq!(grounds(&forth, one), grounds(&back, &other), "{name}: {question}");
+            assert_eq!(
+                grounds(&forth, one),
+                grounds(&back, &other),
+                "{name}: {question}"
+            );
         }
     }
 }
@@ -78,7 +89,9 @@ fn rules_in_observe_mode_change_no_enforced_verdict() {
         let mut without = model.clone();
         without.rules.retain(|rule| rule.mode == Mode::Enforce);
         let (with, without) = (Policy::compile(model.clone()), Policy::compile(without));
-        for ((question, one), (_, other)) in answers(&model, &with).iter().zip(answers(&model, &without)) {
+        for ((question, one), (_, other)) in
+            answers(&model, &with).iter().zip(answers(&model, &without))
+        {
             assert_eq!(one.verdict(), other.verdict(), "{name}: {question}");
         }
     }
@@ -95,7 +108,9 @@ fn a_ministry_of_its_own_can_only_tighten() {
             ministry.layer = Default::default();
         }
         let (both, alone) = (Policy::compile(model.clone()), Policy::compile(national));
-        for ((question, with), (_, without)) in answers(&model, &both).iter().zip(answers(&model, &alone)) {
+        for ((question, with), (_, without)) in
+            answers(&model, &both).iter().zip(answers(&model, &alone))
+        {
             assert!(with.verdict() >= without.verdict(), "{name}: {question}");
             tightened += usize::from(with.verdict() > without.verdict());
         }
@@ -109,10 +124,19 @@ fn taking_a_prohibition_away_never_refuses_and_nothing_lifts_a_block() {
         let mut milder = model.clone();
         milder.rules.retain(|rule| rule.effect != Effect::Deny);
         let (strict, milder) = (Policy::compile(model.clone()), Policy::compile(milder));
-        for ((question, one), (_, other)) in answers(&model, &strict).iter().zip(answers(&model, &milder)) {
+        for ((question, one), (_, other)) in answers(&model, &strict)
+            .iter()
+            .zip(answers(&model, &milder))
+        {
             assert!(other.verdict() <= one.verdict(), "{name}: {question}");
-            let blocked = one.hits.iter().any(|hit| strict.rule(hit.rule).effect == Effect::Block);
-            assert!(!blocked || one.verdict() == Verdict::Deny, "{name}: {question}");
+            let blocked = one
+                .hits
+                .iter()
+                .any(|hit| strict.rule(hit.rule).effect == Effect::Block);
+            assert!(
+                !blocked || one.verdict() == Verdict::Deny,
+                "{name}: {question}"
+            );
         }
     }
 }

@@ -21,8 +21,17 @@ const MAX_LINE: usize = 1_024;
 
 /// Names that a hosts file gives to the machine itself: they say nothing about other machines.
 const HOSTS_OWN: [&str; 11] = [
-    "localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback",
-    "ip6-localnet", "ip6-mcastprefix", "ip6-allnodes", "ip6-allrouters", "ip6-allhosts",
+    "localhost",
+    "localhost.localdomain",
+    "local",
+    "broadcasthost",
+    "ip6-localhost",
+    "ip6-loopback",
+    "ip6-localnet",
+    "ip6-mcastprefix",
+    "ip6-allnodes",
+    "ip6-allrouters",
+    "ip6-allhosts",
 ];
 
 /// What a list is read as.
@@ -99,32 +108,53 @@ pub(crate) fn read(text: &str, reading: Reading, mut sink: impl FnMut(Item)) {
     let mut reading = reading;
     let mut ut1 = false;
     for (line, raw) in (1..).zip(text.lines()) {
-        if line == 1 && let Some(format) = raw.strip_prefix("#!format:") {
+        if line == 1
+            && let Some(format) = raw.strip_prefix("#!format:")
+        {
             match format.trim() {
                 "ut1" => {
                     ut1 = reading != Reading::Addresses;
                     reading = if ut1 { Reading::Suffixes } else { reading };
                 }
                 "plain" | "hosts" | "dstdomain" => {}
-                _ => sink(Item { line, column: 11, entry: Err(EntryError::Format) }),
+                _ => sink(Item {
+                    line,
+                    column: 11,
+                    entry: Err(EntryError::Format),
+                }),
             }
             continue;
         }
         if raw.len() > MAX_LINE {
-            sink(Item { line, column: 1, entry: Err(EntryError::TooLong) });
+            sink(Item {
+                line,
+                column: 1,
+                entry: Err(EntryError::TooLong),
+            });
             continue;
         }
         read_line(raw, reading, ut1, |byte, entry| {
             let column = u32::try_from(raw[..byte].chars().count() + 1).unwrap_or(u32::MAX);
-            sink(Item { line, column, entry });
+            sink(Item {
+                line,
+                column,
+                entry,
+            });
         });
     }
 }
 
 /// Hands over each entry of a line with the byte it begins at.
-fn read_line(raw: &str, reading: Reading, ut1: bool, mut sink: impl FnMut(usize, Result<Entry, EntryError>)) {
+fn read_line(
+    raw: &str,
+    reading: Reading,
+    ut1: bool,
+    mut sink: impl FnMut(usize, Result<Entry, EntryError>),
+) {
     let mut words = words(raw);
-    let Some((at, first)) = words.next() else { return };
+    let Some((at, first)) = words.next() else {
+        return;
+    };
     let Some((second_at, second)) = words.next() else {
         let entry = match (entry(first, reading), address(first)) {
             (Err(EntryError::AddressAmongNames), Some(range)) if ut1 => Ok(Entry::Range(range)),
@@ -174,7 +204,9 @@ pub(crate) fn entry(word: &str, reading: Reading) -> Result<Entry, EntryError> {
 
 /// An address or range, without judging its width.
 fn address(word: &str) -> Option<IpNet> {
-    word.parse::<IpNet>().ok().or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from))
+    word.parse::<IpNet>()
+        .ok()
+        .or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// Reads an address or a range.
@@ -223,7 +255,12 @@ mod tests {
         let plain = "\u{feff}# head\r\nexample.org\r\n.below.example.org # note\r\n\r\n  *.only.example.org\r\na*.x.example.org";
         assert_eq!(
             shown(plain, Reading::Names),
-            ["2:1 example.org", "3:1 .below.example.org", "5:3 *.only.example.org", "6:1 a*.x.example.org"]
+            [
+                "2:1 example.org",
+                "3:1 .below.example.org",
+                "5:3 *.only.example.org",
+                "6:1 a*.x.example.org"
+            ]
         );
         let hosts = "127.0.0.1 localhost\n0.0.0.0 0.0.0.0\n0.0.0.0 ads.example.org tracker.example.org # x\n::1 ip6-localhost\n10.0.0.1 inside.example.org";
         assert_eq!(
@@ -232,10 +269,22 @@ mod tests {
         );
         assert!(shown(hosts, Reading::Names)[2].starts_with("5:1 ! a hosts-file line"));
         let ut1 = "#!format: ut1\nexample.org\n192.0.2.7";
-        assert_eq!(shown(ut1, Reading::Names), ["2:1 .example.org", "3:1 192.0.2.7/32"]);
-        assert_eq!(shown("outlook.com", Reading::Suffixes), ["1:1 .outlook.com"]);
-        assert_eq!(shown("192.0.2.0/24\n2001:db8::1", Reading::Addresses), ["1:1 192.0.2.0/24", "2:1 2001:db8::1/128"]);
-        assert_eq!(shown("::ffff:192.0.2.0/120", Reading::Addresses), ["1:1 192.0.2.0/24"]);
+        assert_eq!(
+            shown(ut1, Reading::Names),
+            ["2:1 .example.org", "3:1 192.0.2.7/32"]
+        );
+        assert_eq!(
+            shown("outlook.com", Reading::Suffixes),
+            ["1:1 .outlook.com"]
+        );
+        assert_eq!(
+            shown("192.0.2.0/24\n2001:db8::1", Reading::Addresses),
+            ["1:1 192.0.2.0/24", "2:1 2001:db8::1/128"]
+        );
+        assert_eq!(
+            shown("::ffff:192.0.2.0/120", Reading::Addresses),
+            ["1:1 192.0.2.0/24"]
+        );
     }
 
     #[test]
@@ -253,10 +302,17 @@ mod tests {
             ("192.0.2.1/24", Reading::Addresses, "beyond its prefix"),
             ("0.0.0.0/0", Reading::Addresses, "every address"),
             ("example.org", Reading::Addresses, "not an address"),
-            ("192.0.2.1 192.0.2.2", Reading::Addresses, "more than one entry"),
+            (
+                "192.0.2.1 192.0.2.2",
+                Reading::Addresses,
+                "more than one entry",
+            ),
         ] {
             let all = shown(given, reading);
-            assert!(all.len() == 1 && all[0].contains(expected), "{given}: {all:?}");
+            assert!(
+                all.len() == 1 && all[0].contains(expected),
+                "{given}: {all:?}"
+            );
         }
     }
 }

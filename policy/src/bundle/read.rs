@@ -65,15 +65,27 @@ fn read_directory(path: &Path) -> Result<Files, ReadError> {
     // A Kubernetes volume: every visible entry is a link into `..data`, which is itself a link that
     // is swapped in one step. Resolving it first pins the version.
     let data = root.join("..data");
-    let root = if data.is_dir() { below(&canonical(&data)?, root) } else { root };
-    let mut reader = Reader { root: root.clone(), total: 0, files: Vec::new() };
+    let root = if data.is_dir() {
+        below(&canonical(&data)?, root)
+    } else {
+        root
+    };
+    let mut reader = Reader {
+        root: root.clone(),
+        total: 0,
+        files: Vec::new(),
+    };
     reader.directory(&root, "", 0)?;
     Ok(reader.files)
 }
 
 /// `inner` if it lies below `outer`, else `outer`.
 fn below(inner: &Path, outer: PathBuf) -> PathBuf {
-    if inner.starts_with(&outer) { inner.to_owned() } else { outer }
+    if inner.starts_with(&outer) {
+        inner.to_owned()
+    } else {
+        outer
+    }
 }
 
 /// The file, and the lists its `*_from` keys name, relative to its directory.
@@ -84,15 +96,23 @@ fn read_single(path: &Path) -> Result<Files, ReadError> {
     };
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| ReadError::NotABundle(path.to_owned()))?;
-    let mut reader = Reader { root: canonical(parent)?, total: 0, files: Vec::new() };
+    let mut reader = Reader {
+        root: canonical(parent)?,
+        total: 0,
+        files: Vec::new(),
+    };
     // The file itself may be a link to anywhere: it is what the operator named.
     let bytes = read_bounded(path, MAX_YAML).map_err(|source| io_error(path, source))?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     reader.keep(name.to_owned(), Ok(bytes))?;
     // What cannot be parsed names no list; `check` says why.
-    let lists = Document::read(&text, 0).map(|document| document.list_paths()).unwrap_or_default();
+    let lists = Document::read(&text, 0)
+        .map(|document| document.list_paths())
+        .unwrap_or_default();
     for list in lists {
-        let inside = Path::new(&list).components().all(|part| matches!(part, Component::Normal(_)));
+        let inside = Path::new(&list)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         let path = reader.root.join(&list);
         if inside && list != name && path.symlink_metadata().is_ok() {
             reader.file(&path, list)?;
@@ -143,10 +163,14 @@ impl Reader {
     }
 
     fn file(&mut self, path: &Path, name: String) -> Result<(), ReadError> {
-        let limit = if Kind::of(&name) == Kind::List { MAX_LIST } else { MAX_YAML };
-        let bytes = self.resolve(path).and_then(|real| {
-            read_bounded(&real, limit).map_err(|error| error.to_string())
-        });
+        let limit = if Kind::of(&name) == Kind::List {
+            MAX_LIST
+        } else {
+            MAX_YAML
+        };
+        let bytes = self
+            .resolve(path)
+            .and_then(|real| read_bounded(&real, limit).map_err(|error| error.to_string()));
         self.keep(name, bytes)
     }
 
@@ -185,7 +209,9 @@ fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("not a regular file"));
     }
     let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    fs::File::open(path)?
+        .take(limit + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("larger than {} MiB", limit >> 20)));
     }
@@ -197,5 +223,8 @@ fn canonical(path: &Path) -> Result<PathBuf, ReadError> {
 }
 
 fn io_error(path: &Path, source: io::Error) -> ReadError {
-    ReadError::Io { path: path.to_owned(), source }
+    ReadError::Io {
+        path: path.to_owned(),
+        source,
+    }
 }

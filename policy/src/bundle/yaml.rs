@@ -24,7 +24,14 @@ pub(crate) use value::{At, Entries, Localised, Text, Values};
 
 /// Keys of features that do not exist yet: a bundle that uses one must not load as if it were obeyed.
 const RESERVED: [&str; 8] = [
-    "users", "groups", "signatures", "schedule", "quotas", "import", "tenants", "methods",
+    "users",
+    "groups",
+    "signatures",
+    "schedule",
+    "quotas",
+    "import",
+    "tenants",
+    "methods",
 ];
 
 /// Parser events in one file. A rule is about 40, so this is some 12,000 rules.
@@ -71,9 +78,22 @@ pub(crate) struct LayerDocument {
 
 /// Sections that only national files may hold.
 const NATIONAL: [&str; 16] = [
-    "version", "name", "derogation_ceiling", "derogation_procedure", "contact", "references",
-    "ministries", "unassigned", "providers", "derogations", "tested_at", "sources", "sensitivity",
-    "workloads", "certificates", "listeners",
+    "version",
+    "name",
+    "derogation_ceiling",
+    "derogation_procedure",
+    "contact",
+    "references",
+    "ministries",
+    "unassigned",
+    "providers",
+    "derogations",
+    "tested_at",
+    "sources",
+    "sensitivity",
+    "workloads",
+    "certificates",
+    "listeners",
 ];
 
 /// Whose file is being read.
@@ -148,7 +168,9 @@ fn shape_error(error: &Error, file: u32, owner: Owner) -> Diagnostic {
         |location| value::place_of(location, file),
     );
     match error {
-        Error::SerdeUnknownField { field, expected, .. } => unknown_key(field, expected, owner).at(place),
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => unknown_key(field, expected, owner).at(place),
         Error::SerdeMissingField { field, .. } => {
             Diagnostic::error(Code::MissingKey, format!("the key `{field}` is missing")).at(place)
         }
@@ -160,8 +182,16 @@ fn shape_error(error: &Error, file: u32, owner: Owner) -> Diagnostic {
             },
         )
         .at(place),
-        Error::SerdeInvalidType { unexpected, expected, .. }
-        | Error::SerdeInvalidValue { unexpected, expected, .. } => Diagnostic::error(
+        Error::SerdeInvalidType {
+            unexpected,
+            expected,
+            ..
+        }
+        | Error::SerdeInvalidValue {
+            unexpected,
+            expected,
+            ..
+        } => Diagnostic::error(
             Code::InvalidValue,
             format!("expected {}, found {unexpected}", in_our_words(expected)),
         )
@@ -177,8 +207,13 @@ fn shape_error(error: &Error, file: u32, owner: Owner) -> Diagnostic {
 /// A key that its table does not have: reserved for later, national in a ministry's file, or mistyped.
 fn unknown_key(field: &str, expected: &[&'static str], owner: Owner) -> Diagnostic {
     if RESERVED.contains(&field) {
-        return Diagnostic::error(Code::NotAvailableYet, format!("`{field}` is not available yet"))
-            .help("this version does not know the feature; remove the key, so that nobody relies on it");
+        return Diagnostic::error(
+            Code::NotAvailableYet,
+            format!("`{field}` is not available yet"),
+        )
+        .help(
+            "this version does not know the feature; remove the key, so that nobody relies on it",
+        );
     }
     if owner == Owner::Ministry && NATIONAL.contains(&field) {
         return Diagnostic::error(
@@ -212,19 +247,38 @@ impl Document {
     /// Every path that a `*_from` or `from` key names.
     pub(crate) fn list_paths(&self) -> Vec<String> {
         let rules = self.rules.iter().flatten().flat_map(|rule| {
-            let unless = rule.value.unless.iter().flatten().map(|condition| &condition.value);
+            let unless = rule
+                .value
+                .unless
+                .iter()
+                .flatten()
+                .map(|condition| &condition.value);
             std::iter::once(&rule.value.when.value).chain(unless)
         });
         let rules = rules.flat_map(|when| [&when.domains_from, &when.addresses_from]);
         let services = self.services.iter().flatten();
         let services = services.flat_map(|it| [&it.value.domains_from, &it.value.addresses_from]);
         let providers = self.providers.iter().flatten().flat_map(|provider| {
-            let names = provider.value.suffixes.iter().flatten().map(|set| &set.value.from);
-            names.chain(provider.value.addresses.iter().flatten().map(|set| &set.value.from))
+            let names = provider
+                .value
+                .suffixes
+                .iter()
+                .flatten()
+                .map(|set| &set.value.from);
+            names.chain(
+                provider
+                    .value
+                    .addresses
+                    .iter()
+                    .flatten()
+                    .map(|set| &set.value.from),
+            )
         });
         let values = rules.chain(services).chain(providers).flatten();
-        let mut paths: Vec<String> =
-            values.flat_map(|values| &values.items).map(|path| path.value.clone()).collect();
+        let mut paths: Vec<String> = values
+            .flat_map(|values| &values.items)
+            .map(|path| path.value.clone())
+            .collect();
         paths.sort_unstable();
         paths.dedup();
         paths

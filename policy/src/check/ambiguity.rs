@@ -42,13 +42,25 @@ fn identical_names(check: &mut Check<'_>, catalogue: &Catalogue) {
 }
 
 fn report_tie(check: &mut Check<'_>, catalogue: &Catalogue, named: &Named, other: &Named) {
-    let (owner, before) = (catalogue.owner_id(named.owner), catalogue.owner_id(other.owner));
+    let (owner, before) = (
+        catalogue.owner_id(named.owner),
+        catalogue.owner_id(other.owner),
+    );
     let message = if owner == before {
-        format!("`{}` has two roles at the provider `{owner}`", named.pattern)
+        format!(
+            "`{}` has two roles at the provider `{owner}`",
+            named.pattern
+        )
     } else if named.pattern == other.pattern {
-        format!("`{}` belongs to both `{before}` and `{owner}`", named.pattern)
+        format!(
+            "`{}` belongs to both `{before}` and `{owner}`",
+            named.pattern
+        )
     } else {
-        format!("`{}` of `{owner}` and `{}` of `{before}` match the same names", named.pattern, other.pattern)
+        format!(
+            "`{}` of `{owner}` and `{}` of `{before}` match the same names",
+            named.pattern, other.pattern
+        )
     };
     let finding = Diagnostic::error(Code::AmbiguousPattern, message)
         .at(named.place)
@@ -60,12 +72,19 @@ fn report_tie(check: &mut Check<'_>, catalogue: &Catalogue, named: &Named, other
 /// Label globs that are equally specific and have a name in common.
 fn overlapping_globs(check: &mut Check<'_>, catalogue: &Catalogue) {
     let mut alike: BTreeMap<(Specificity, Vec<&str>), Vec<&Named>> = BTreeMap::new();
-    for named in catalogue.names.iter().filter(|named| named.pattern.literal().is_none()) {
+    for named in catalogue
+        .names
+        .iter()
+        .filter(|named| named.pattern.literal().is_none())
+    {
         let literals = named.pattern.labels().filter_map(|label| match label {
             Label::Literal(text) => Some(text),
             _ => None,
         });
-        alike.entry((named.pattern.specificity(), literals.collect())).or_default().push(named);
+        alike
+            .entry((named.pattern.specificity(), literals.collect()))
+            .or_default()
+            .push(named);
     }
     for group in alike.values() {
         for (at, named) in group.iter().enumerate() {
@@ -133,18 +152,33 @@ fn shared_ranges(check: &mut Check<'_>, catalogue: &Catalogue) {
         }
     }
     for (services, (range, place, count)) in shared {
-        let ids: Vec<String> =
-            services.iter().map(|&it| format!("`{}`", catalogue.owner_id(NameOwner::Service(it)))).collect();
-        let more = if count > 1 { format!(" and {} more ranges", count - 1) } else { String::new() };
-        let message = format!("{range}{more} belong{} to {}", if count > 1 { "" } else { "s" }, ids.join(", "));
-        let finding = Diagnostic::note(Code::SharedRange, message)
-            .at(place)
-            .help("an address there stands for their provider, and for the categories they all have");
+        let ids: Vec<String> = services
+            .iter()
+            .map(|&it| format!("`{}`", catalogue.owner_id(NameOwner::Service(it))))
+            .collect();
+        let more = if count > 1 {
+            format!(" and {} more ranges", count - 1)
+        } else {
+            String::new()
+        };
+        let message = format!(
+            "{range}{more} belong{} to {}",
+            if count > 1 { "" } else { "s" },
+            ids.join(", ")
+        );
+        let finding = Diagnostic::note(Code::SharedRange, message).at(place).help(
+            "an address there stands for their provider, and for the categories they all have",
+        );
         check.report(finding);
     }
 }
 
-fn two_providers(check: &mut Check<'_>, catalogue: &Catalogue, range: IpNet, owners: &[(AddressOwner, Place)]) {
+fn two_providers(
+    check: &mut Check<'_>,
+    catalogue: &Catalogue,
+    range: IpNet,
+    owners: &[(AddressOwner, Place)],
+) {
     let providers: Vec<(ProviderIx, Role, Place)> = owners
         .iter()
         .filter_map(|(owner, place)| match owner {
@@ -152,13 +186,19 @@ fn two_providers(check: &mut Check<'_>, catalogue: &Catalogue, range: IpNet, own
             AddressOwner::Service(_) => None,
         })
         .collect();
-    let [(first, role, at), rest @ ..] = providers.as_slice() else { return };
+    let [(first, role, at), rest @ ..] = providers.as_slice() else {
+        return;
+    };
     for (other, other_role, place) in rest {
         let id = |provider| catalogue.owner_id(NameOwner::Provider(provider, Role::Own));
         let message = if first == other && role != other_role {
             format!("{range} has two roles at the provider `{}`", id(*first))
         } else {
-            format!("{range} belongs to both `{}` and `{}`", id(*first), id(*other))
+            format!(
+                "{range} belongs to both `{}` and `{}`",
+                id(*first),
+                id(*other)
+            )
         };
         let finding = Diagnostic::error(Code::AmbiguousPattern, message)
             .at(*place)
@@ -173,7 +213,9 @@ fn local_names(check: &mut Check<'_>, catalogue: &Catalogue) {
     let mut first: HashMap<_, &Named> = HashMap::new();
     for (named, ministry) in &catalogue.local {
         match first.get(&(*ministry, &named.pattern)) {
-            Some(other) if is_tie(other.owner, named.owner) => report_tie(check, catalogue, named, other),
+            Some(other) if is_tie(other.owner, named.owner) => {
+                report_tie(check, catalogue, named, other)
+            }
             Some(_) => {}
             None => {
                 first.insert((*ministry, &named.pattern), named);

@@ -11,7 +11,8 @@ use super::ids::Ids;
 use crate::bundle::list::{Entry, Reading};
 use crate::bundle::yaml;
 use crate::catalogue::{
-    Country, HostedOn, Id, MinistryIx, Operator, Place, Provider, ProviderIx, Qualification, Role, Service, ServiceIx,
+    Country, HostedOn, Id, MinistryIx, Operator, Place, Provider, ProviderIx, Qualification, Role,
+    Service, ServiceIx,
 };
 use crate::diagnostic::{Code, Diagnostic};
 use crate::model::{AddressOwner, NameOwner};
@@ -61,8 +62,12 @@ impl Catalogue {
     /// The id of whose a name is.
     pub(super) fn owner_id(&self, owner: NameOwner) -> &str {
         match owner {
-            NameOwner::Service(service) => self.services.get(service.at()).map_or("?", |it| &*it.id),
-            NameOwner::Provider(provider, _) => self.providers.get(provider.at()).map_or("?", |it| &*it.id),
+            NameOwner::Service(service) => {
+                self.services.get(service.at()).map_or("?", |it| &*it.id)
+            }
+            NameOwner::Provider(provider, _) => {
+                self.providers.get(provider.at()).map_or("?", |it| &*it.id)
+            }
         }
     }
 }
@@ -79,7 +84,13 @@ pub(super) fn build(check: &mut Check<'_>, documents: &Documents, ids: &Ids) -> 
     };
     for (position, written) in (0..).zip(documents.services()) {
         let service = service(check, &written, ids);
-        claim(check, &written, ServiceIx(position), service.layer, &mut catalogue);
+        claim(
+            check,
+            &written,
+            ServiceIx(position),
+            service.layer,
+            &mut catalogue,
+        );
         catalogue.services.push(service);
     }
     for (position, written) in (0..).zip(documents.providers()) {
@@ -93,20 +104,35 @@ pub(super) fn build(check: &mut Check<'_>, documents: &Documents, ids: &Ids) -> 
 fn service(check: &mut Check<'_>, written: &Written<'_, yaml::Service>, ids: &Ids) -> Service {
     let Written { file, it, .. } = *written;
     let layer = ids.layer_of(written);
-    let provider = it.provider.as_ref().and_then(|text| ids.provider(check, text, file));
-    let country = it.country.as_ref().and_then(|text| check.country(text, file));
+    let provider = it
+        .provider
+        .as_ref()
+        .and_then(|text| ids.provider(check, text, file));
+    let country = it
+        .country
+        .as_ref()
+        .and_then(|text| check.country(text, file));
     let operator = it.operated_by.as_ref().and_then(|text| {
-        check.word(text, file, &[("state", Operator::State), ("vendor", Operator::Vendor)])
+        check.word(
+            text,
+            file,
+            &[("state", Operator::State), ("vendor", Operator::Vendor)],
+        )
     });
     for field in it.unverified.iter().flat_map(|values| &values.items) {
         check.word(field, file, &yaml::Service::FIELDS.map(|field| (field, ())));
     }
     let categories = it.category.iter().flat_map(|values| &values.items);
-    let mut categories: Vec<_> = categories.filter_map(|text| ids.category(&text.value)).collect();
+    let mut categories: Vec<_> = categories
+        .filter_map(|text| ids.category(&text.value))
+        .collect();
     categories.sort_unstable();
     categories.dedup();
     let mut services = |values: &Option<yaml::Values>| {
-        values.as_ref().map(|values| ids.services(check, values, file, layer)).unwrap_or_default()
+        values
+            .as_ref()
+            .map(|values| ids.services(check, values, file, layer))
+            .unwrap_or_default()
     };
     let (alternatives, requires) = (services(&it.alternatives), services(&it.requires));
     Service {
@@ -142,21 +168,30 @@ fn qualifications(check: &mut Check<'_>, it: &yaml::Service, file: u32) -> Vec<Q
     for written in it.qualification.iter().flat_map(|list| &list.value) {
         let q = &written.value;
         let place = check.place(&q.scheme, file);
-        let Some(scheme) = super::ids::read_id(check, &q.scheme, file) else { continue };
+        let Some(scheme) = super::ids::read_id(check, &q.scheme, file) else {
+            continue;
+        };
         let start = q.since.as_ref().or(q.checked.as_ref());
         if let (Some(_), Some(text)) = (&q.since, &q.checked) {
             check.date(text, file);
         }
         if start.is_none() {
-            let finding = Diagnostic::error(Code::UndatedQualification, "the qualification has no date")
-                .at(place)
-                .help("write `since:`, or at least `checked:`, the day it was seen in the published list");
+            let finding = Diagnostic::error(
+                Code::UndatedQualification,
+                "the qualification has no date",
+            )
+            .at(place)
+            .help(
+                "write `since:`, or at least `checked:`, the day it was seen in the published list",
+            );
             check.report(finding);
             continue;
         }
         let mut validity = check.validity(start, q.until.as_ref(), file);
         if q.until.is_none() {
-            validity.until = start.and_then(|text| Moment::parse(&text.value).ok()).and_then(three_years_after);
+            validity.until = start
+                .and_then(|text| Moment::parse(&text.value).ok())
+                .and_then(three_years_after);
         }
         if check.is_past(validity) {
             let message = format!("the qualification of `{}` no longer holds", it.id.value);
@@ -165,8 +200,16 @@ fn qualifications(check: &mut Check<'_>, it: &yaml::Service, file: u32) -> Vec<Q
                 .help("look it up in the published list, and write its new dates");
             check.report(finding);
         }
-        let source = q.source.as_deref().or(q.decision.as_deref()).map(Into::into);
-        all.push(Qualification { scheme, validity, source });
+        let source = q
+            .source
+            .as_deref()
+            .or(q.decision.as_deref())
+            .map(Into::into);
+        all.push(Qualification {
+            scheme,
+            validity,
+            source,
+        });
     }
     all
 }
@@ -181,16 +224,23 @@ fn hosted_on(check: &mut Check<'_>, it: &yaml::Service, file: u32, ids: &Ids) ->
     for written in it.hosted_on.iter().flat_map(|list| &list.value) {
         let host = &written.value;
         let validity = check.validity(host.since.as_ref(), host.until.as_ref(), file);
-        let accepted = host.accepted_by.is_some() && host.reference.is_some() && host.until.is_some();
+        let accepted =
+            host.accepted_by.is_some() && host.reference.is_some() && host.until.is_some();
         if !accepted && host.accepted_by.is_some() {
             let message = "an acceptance counts only with `accepted_by`, `reference` and `until`";
             let finding = Diagnostic::warning(Code::IncompleteAcceptance, message)
                 .at(check.place(&host.provider, file))
-                .help("add what is missing; until then the entry states a fact and excuses nothing");
+                .help(
+                    "add what is missing; until then the entry states a fact and excuses nothing",
+                );
             check.report(finding);
         }
         if let Some(provider) = ids.provider(check, &host.provider, file) {
-            all.push(HostedOn { provider, validity, accepted });
+            all.push(HostedOn {
+                provider,
+                validity,
+                accepted,
+            });
         }
     }
     all
@@ -205,19 +255,41 @@ fn claim(
     catalogue: &mut Catalogue,
 ) {
     let Written { file, it, .. } = *written;
-    let names = check.entries(it.domains.as_ref(), it.domains_from.as_ref(), file, Reading::Names);
-    let ranges = check.entries(it.addresses.as_ref(), it.addresses_from.as_ref(), file, Reading::Addresses);
+    let names = check.entries(
+        it.domains.as_ref(),
+        it.domains_from.as_ref(),
+        file,
+        Reading::Names,
+    );
+    let ranges = check.entries(
+        it.addresses.as_ref(),
+        it.addresses_from.as_ref(),
+        file,
+        Reading::Addresses,
+    );
     for (entry, place) in names.into_iter().chain(ranges) {
         match (entry, layer) {
             (Entry::Name(pattern), None) => {
-                catalogue.names.push(Named { pattern, owner: NameOwner::Service(service), place });
+                catalogue.names.push(Named {
+                    pattern,
+                    owner: NameOwner::Service(service),
+                    place,
+                });
             }
             (Entry::Name(pattern), Some(ministry)) => {
-                let named = Named { pattern, owner: NameOwner::Service(service), place };
+                let named = Named {
+                    pattern,
+                    owner: NameOwner::Service(service),
+                    place,
+                };
                 catalogue.local.push((named, ministry));
             }
             (Entry::Range(range), None) => {
-                catalogue.addresses.push(Ranged { range, owner: AddressOwner::Service(service), place });
+                catalogue.addresses.push(Ranged {
+                    range,
+                    owner: AddressOwner::Service(service),
+                    place,
+                });
             }
             // Reported by `layers`: ranges are national.
             (Entry::Range(_), Some(_)) => {}
@@ -233,19 +305,40 @@ fn provider(
 ) -> Provider {
     let Written { file, it, .. } = *written;
     for set in it.suffixes.iter().flatten().map(|set| &set.value) {
-        let role = set.role.as_ref().and_then(|role| check.role(role, file)).unwrap_or(Role::Own);
-        let entries = check.entries(set.names.as_ref(), set.from.as_ref(), file, Reading::Suffixes);
+        let role = set
+            .role
+            .as_ref()
+            .and_then(|role| check.role(role, file))
+            .unwrap_or(Role::Own);
+        let entries = check.entries(
+            set.names.as_ref(),
+            set.from.as_ref(),
+            file,
+            Reading::Suffixes,
+        );
         take(entries, position, role, catalogue);
     }
     for set in it.addresses.iter().flatten().map(|set| &set.value) {
-        let role = set.role.as_ref().and_then(|role| check.role(role, file)).unwrap_or(Role::Own);
-        let entries = check.entries(set.prefixes.as_ref(), set.from.as_ref(), file, Reading::Addresses);
+        let role = set
+            .role
+            .as_ref()
+            .and_then(|role| check.role(role, file))
+            .unwrap_or(Role::Own);
+        let entries = check.entries(
+            set.prefixes.as_ref(),
+            set.from.as_ref(),
+            file,
+            Reading::Addresses,
+        );
         take(entries, position, role, catalogue);
     }
     Provider {
         id: it.id.value.as_str().into(),
         name: it.name.as_deref().unwrap_or(&it.id.value).into(),
-        jurisdiction: it.jurisdiction.as_ref().and_then(|text| check.country(text, file)),
+        jurisdiction: it
+            .jurisdiction
+            .as_ref()
+            .and_then(|text| check.country(text, file)),
         place: written.place,
     }
 }
@@ -254,10 +347,18 @@ fn take(entries: Vec<(Entry, Place)>, provider: ProviderIx, role: Role, catalogu
     for (entry, place) in entries {
         match entry {
             Entry::Name(pattern) => {
-                catalogue.names.push(Named { pattern, owner: NameOwner::Provider(provider, role), place });
+                catalogue.names.push(Named {
+                    pattern,
+                    owner: NameOwner::Provider(provider, role),
+                    place,
+                });
             }
             Entry::Range(range) => {
-                catalogue.addresses.push(Ranged { range, owner: AddressOwner::Provider(provider, role), place });
+                catalogue.addresses.push(Ranged {
+                    range,
+                    owner: AddressOwner::Provider(provider, role),
+                    place,
+                });
             }
         }
     }
@@ -269,11 +370,13 @@ fn settle_jurisdictions(catalogue: &mut Catalogue) {
         if provider.jurisdiction.is_some() {
             continue;
         }
-        let its_own = catalogue.services.iter().filter(|it| it.provider == Some(ProviderIx(position)));
+        let its_own = catalogue
+            .services
+            .iter()
+            .filter(|it| it.provider == Some(ProviderIx(position)));
         let countries: BTreeSet<Country> = its_own.filter_map(|service| service.country).collect();
         if let [only] = countries.into_iter().collect::<Vec<_>>().as_slice() {
             provider.jurisdiction = Some(*only);
         }
     }
 }
-

@@ -47,10 +47,22 @@ fn complete(check: &mut Check<'_>, written: &Written<'_, yaml::Derogation>) -> b
         "until",
         "a derogation is dated: write its last day, `until: YYYY-MM-DD`",
     );
-    let from = missing(it.from.is_some(), Code::MissingKey, "from", "write its first day, `from: YYYY-MM-DD`");
-    let approved = it.approved_by.as_ref().is_some_and(|name| !name.value.trim().is_empty());
-    let approved =
-        missing(approved, Code::MissingKey, "approved_by", "somebody answers for it: write who approved it");
+    let from = missing(
+        it.from.is_some(),
+        Code::MissingKey,
+        "from",
+        "write its first day, `from: YYYY-MM-DD`",
+    );
+    let approved = it
+        .approved_by
+        .as_ref()
+        .is_some_and(|name| !name.value.trim().is_empty());
+    let approved = missing(
+        approved,
+        Code::MissingKey,
+        "approved_by",
+        "somebody answers for it: write who approved it",
+    );
     until && from && approved
 }
 
@@ -58,11 +70,19 @@ fn complete(check: &mut Check<'_>, written: &Written<'_, yaml::Derogation>) -> b
 fn end(check: &mut Check<'_>, written: &Written<'_, yaml::Derogation>, head: Option<&Head>) {
     let Written { file, it, .. } = *written;
     let offered = it.offer_available_since.as_ref();
-    let Some(offered) = offered.and_then(|text| check.date(text, file)) else { return };
-    let Some(ceiling) = head.and_then(|head| head.ceiling) else { return };
-    let (Some(until), Some(latest)) = (&it.until, ceiling.last_day_from(offered.day())) else { return };
+    let Some(offered) = offered.and_then(|text| check.date(text, file)) else {
+        return;
+    };
+    let Some(ceiling) = head.and_then(|head| head.ceiling) else {
+        return;
+    };
+    let (Some(until), Some(latest)) = (&it.until, ceiling.last_day_from(offered.day())) else {
+        return;
+    };
     // An unreadable date is reported where the period is read.
-    let Ok(end) = crate::validity::Moment::parse(&until.value) else { return };
+    let Ok(end) = crate::validity::Moment::parse(&until.value) else {
+        return;
+    };
     if end.day() > latest {
         let message = format!(
             "the derogation `{}` ends after {latest}, its latest lawful day",
@@ -83,12 +103,19 @@ fn derogation(
     catalogue: &Catalogue,
     people: &People,
 ) -> Option<Derogation> {
-    let Written { file, it, place, .. } = *written;
-    let ministry = ids.ministries.find(check, &it.ministry, file).map(MinistryIx);
+    let Written {
+        file, it, place, ..
+    } = *written;
+    let ministry = ids
+        .ministries
+        .find(check, &it.ministry, file)
+        .map(MinistryIx);
     let services = ids.services(check, &it.services, file, None);
     if it.services.items.is_empty() {
         let message = format!("the derogation `{}` names no service", it.id.value);
-        let finding = Diagnostic::error(Code::RuleNeverMatches, message).at(place).help("name the services it lifts");
+        let finding = Diagnostic::error(Code::RuleNeverMatches, message)
+            .at(place)
+            .help("name the services it lifts");
         check.report(finding);
     }
     let validity = check.validity(it.from.as_ref(), it.until.as_ref(), file);
@@ -102,7 +129,9 @@ fn derogation(
         check.report(finding);
     }
     let ports = it.ports.as_ref().map(|values| check.ports(values, file));
-    let workloads = ministry.map(|ministry| workloads(check, it, file, ids, people, ministry)).unwrap_or_default();
+    let workloads = ministry
+        .map(|ministry| workloads(check, it, file, ids, people, ministry))
+        .unwrap_or_default();
     Some(Derogation {
         id: it.id.value.as_str().into(),
         ministry: ministry?,

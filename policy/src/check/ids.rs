@@ -42,18 +42,27 @@ pub(super) struct Table {
 
 impl Table {
     fn new(noun: &'static str, unknown: Code) -> Self {
-        Self { noun, unknown, by_id: HashMap::new(), next: 0 }
+        Self {
+            noun,
+            unknown,
+            by_id: HashMap::new(),
+            next: 0,
+        }
     }
 
     /// Takes an id in; every call counts one place in the model's table, also for a bad id.
     fn insert(&mut self, check: &mut Check<'_>, text: &Text, file: u32) {
         let position = self.next;
         self.next += 1;
-        let Some(id) = read_id(check, text, file) else { return };
+        let Some(id) = read_id(check, text, file) else {
+            return;
+        };
         let place = check.place(text, file);
         if let Some((_, first)) = self.by_id.get(&id) {
             let message = format!("the {} id `{id}` is given twice", self.noun);
-            let finding = Diagnostic::error(Code::DuplicateId, message).at(place).label(*first, "first here");
+            let finding = Diagnostic::error(Code::DuplicateId, message)
+                .at(place)
+                .label(*first, "first here");
             check.report(finding);
             return;
         }
@@ -82,8 +91,11 @@ impl Table {
 
     /// The positions of all that are meant, sorted, each once.
     pub(super) fn find_all(&self, check: &mut Check<'_>, values: &Values, file: u32) -> Vec<u32> {
-        let mut all: Vec<u32> =
-            values.items.iter().filter_map(|text| self.find(check, text, file)).collect();
+        let mut all: Vec<u32> = values
+            .items
+            .iter()
+            .filter_map(|text| self.find(check, text, file))
+            .collect();
         all.sort_unstable();
         all.dedup();
         all
@@ -124,7 +136,11 @@ impl Ids {
             local_services: BTreeMap::new(),
         };
         for (file, document) in &documents.national {
-            for (id, _) in document.references.iter().flat_map(|entries| &entries.items) {
+            for (id, _) in document
+                .references
+                .iter()
+                .flat_map(|entries| &entries.items)
+            {
                 ids.references.insert(check, id, *file);
             }
         }
@@ -132,7 +148,8 @@ impl Ids {
             ids.providers.insert(check, &provider.it.id, provider.file);
         }
         for derogation in documents.section(|d| d.derogations.as_deref()) {
-            ids.derogations.insert(check, &derogation.it.id, derogation.file);
+            ids.derogations
+                .insert(check, &derogation.it.id, derogation.file);
         }
         for rule in documents.rules() {
             ids.rules.insert(check, &rule.it.id, rule.file);
@@ -145,12 +162,16 @@ impl Ids {
     fn collect_people(&mut self, check: &mut Check<'_>, documents: &Documents) {
         let mut next = 0;
         for (position, ministry) in (0..).zip(documents.section(|d| d.ministries.as_deref())) {
-            self.ministries.insert(check, &ministry.it.id, ministry.file);
+            self.ministries
+                .insert(check, &ministry.it.id, ministry.file);
             let mut table = Table::new("workload", Code::UnknownWorkload);
             for workload in ministry.it.workloads.iter().flatten() {
                 table.insert(check, &workload.value.id, ministry.file);
                 let id = Id::from(workload.value.id.value.as_str());
-                self.workloads.entry(id).or_default().push((MinistryIx(position), WorkloadIx(next)));
+                self.workloads
+                    .entry(id)
+                    .or_default()
+                    .push((MinistryIx(position), WorkloadIx(next)));
                 next += 1;
             }
         }
@@ -171,7 +192,12 @@ impl Ids {
         }
         // What a rule names stays a category, also where no service has it.
         for rule in documents.rules() {
-            let unless = rule.it.unless.iter().flatten().map(|condition| &condition.value);
+            let unless = rule
+                .it
+                .unless
+                .iter()
+                .flatten()
+                .map(|condition| &condition.value);
             for condition in std::iter::once(&rule.it.when.value).chain(unless) {
                 let named = condition.category.iter().flat_map(|values| &values.items);
                 categories.extend(named.map(|category| Id::from(category.value.as_str())));
@@ -182,17 +208,28 @@ impl Ids {
 
     /// The ministry whose own file something stands in.
     pub(super) fn layer_of<T>(&self, written: &Written<'_, T>) -> Option<MinistryIx> {
-        written.layer.and_then(|ministry| self.ministries.get(ministry)).map(MinistryIx)
+        written
+            .layer
+            .and_then(|ministry| self.ministries.get(ministry))
+            .map(MinistryIx)
     }
 
     /// The category with this id; every one written has a position.
     pub(super) fn category(&self, id: &str) -> Option<CategoryIx> {
-        let at = self.categories.binary_search_by(|category| (**category).cmp(id)).ok()?;
+        let at = self
+            .categories
+            .binary_search_by(|category| (**category).cmp(id))
+            .ok()?;
         u32::try_from(at).ok().map(CategoryIx)
     }
 
     /// The provider meant.
-    pub(super) fn provider(&self, check: &mut Check<'_>, text: &Text, file: u32) -> Option<ProviderIx> {
+    pub(super) fn provider(
+        &self,
+        check: &mut Check<'_>,
+        text: &Text,
+        file: u32,
+    ) -> Option<ProviderIx> {
         self.providers.find(check, text, file).map(ProviderIx)
     }
 
@@ -206,10 +243,13 @@ impl Ids {
     ) -> Vec<ServiceIx> {
         let mut all = Vec::new();
         for text in &values.items {
-            let Some(service) = self.services.find(check, text, file).map(ServiceIx) else { continue };
+            let Some(service) = self.services.find(check, text, file).map(ServiceIx) else {
+                continue;
+            };
             match self.local_services.get(&service) {
                 Some(owner) if Some(*owner) != layer => {
-                    let message = format!("the service `{}` is known to one ministry only", text.value);
+                    let message =
+                        format!("the service `{}` is known to one ministry only", text.value);
                     let help = "move it to a file that is not below `ministries/<id>/`";
                     check.wrong(Code::UnknownService, message, text, file, help);
                 }
@@ -266,7 +306,9 @@ impl Ids {
         let finding = Diagnostic::error(Code::UnknownWorkload, message).at(check.place(text, file));
         let near = suggest::nearest(&text.value, self.workloads.keys().map(|id| &**id));
         let finding = match near {
-            Some(near) if near == text.value => finding.help("the ministry named here has none of that name"),
+            Some(near) if near == text.value => {
+                finding.help("the ministry named here has none of that name")
+            }
             Some(near) => finding.help(format!("did you mean `{near}`?")),
             None => finding,
         };
@@ -274,20 +316,42 @@ impl Ids {
     }
 
     /// The references meant.
-    pub(super) fn references(&self, check: &mut Check<'_>, values: &Values, file: u32) -> Vec<ReferenceIx> {
-        self.references.find_all(check, values, file).into_iter().map(ReferenceIx).collect()
+    pub(super) fn references(
+        &self,
+        check: &mut Check<'_>,
+        values: &Values,
+        file: u32,
+    ) -> Vec<ReferenceIx> {
+        self.references
+            .find_all(check, values, file)
+            .into_iter()
+            .map(ReferenceIx)
+            .collect()
     }
 
     /// The ministries meant.
-    pub(super) fn ministries(&self, check: &mut Check<'_>, values: &Values, file: u32) -> Vec<MinistryIx> {
-        self.ministries.find_all(check, values, file).into_iter().map(MinistryIx).collect()
+    pub(super) fn ministries(
+        &self,
+        check: &mut Check<'_>,
+        values: &Values,
+        file: u32,
+    ) -> Vec<MinistryIx> {
+        self.ministries
+            .find_all(check, values, file)
+            .into_iter()
+            .map(MinistryIx)
+            .collect()
     }
 }
 
 /// The rule or derogation that a test names.
-pub(super) fn named(check: &mut Check<'_>, table: &Table, text: Option<&Text>, file: u32) -> Option<Id> {
+pub(super) fn named(
+    check: &mut Check<'_>,
+    table: &Table,
+    text: Option<&Text>,
+    file: u32,
+) -> Option<Id> {
     let text = text?;
     table.find(check, text, file);
     Some(text.value.as_str().into())
 }
-

@@ -12,7 +12,12 @@ pub(super) type Placed = (Entry, Place);
 
 impl Check<'_> {
     /// The entries of inline values.
-    pub(super) fn inline(&mut self, values: Option<&Values>, file: u32, reading: Reading) -> Vec<Placed> {
+    pub(super) fn inline(
+        &mut self,
+        values: Option<&Values>,
+        file: u32,
+        reading: Reading,
+    ) -> Vec<Placed> {
         let mut all = Vec::new();
         for text in values.iter().flat_map(|values| &values.items) {
             let place = self.place(text, file);
@@ -45,12 +50,21 @@ impl Check<'_> {
     pub(super) fn list(&mut self, path: &Text, file: u32) -> Option<u32> {
         let bundle = self.bundle;
         let found = bundle.position(&path.value);
-        let is_list = |at: u32| bundle.files().get(at as usize).is_some_and(|it| it.kind() == Kind::List);
+        let is_list = |at: u32| {
+            bundle
+                .files()
+                .get(at as usize)
+                .is_some_and(|it| it.kind() == Kind::List)
+        };
         if let Some(list) = found.filter(|&at| is_list(at)) {
             self.used_lists.insert(list);
             return Some(list);
         }
-        let paths = bundle.files().iter().filter(|it| it.kind() == Kind::List).map(|it| it.path());
+        let paths = bundle
+            .files()
+            .iter()
+            .filter(|it| it.kind() == Kind::List)
+            .map(|it| it.path());
         let help = match suggest::nearest(&path.value, paths) {
             Some(near) => format!("did you mean `{near}`?"),
             None => "paths are relative to the root of the bundle: `lists/name.txt`".to_owned(),
@@ -61,13 +75,24 @@ impl Check<'_> {
     }
 
     /// Reads a list file; returns how many entries it has. An empty one is a finding.
-    pub(super) fn read_list(&mut self, file: u32, reading: Reading, mut sink: impl FnMut(Placed)) -> usize {
+    pub(super) fn read_list(
+        &mut self,
+        file: u32,
+        reading: Reading,
+        mut sink: impl FnMut(Placed),
+    ) -> usize {
         let bundle = self.bundle;
-        let Some(source) = bundle.files().get(file as usize) else { return 0 };
+        let Some(source) = bundle.files().get(file as usize) else {
+            return 0;
+        };
         let text = source.text();
         let (mut entries, mut broken) = (0, 0);
         list::read(text, reading, |item| {
-            let place = Place { file, line: item.line, column: item.column };
+            let place = Place {
+                file,
+                line: item.line,
+                column: item.column,
+            };
             match item.entry {
                 Ok(entry) => {
                     entries += 1;
@@ -91,7 +116,11 @@ impl Check<'_> {
     /// Reports a value or line that is no entry.
     fn broken(&mut self, text: &str, error: EntryError, place: Place, stands: Where) {
         let (code, help) = explain(error, stands);
-        let message = if text.is_empty() { error.to_string() } else { format!("`{text}`: {error}") };
+        let message = if text.is_empty() {
+            error.to_string()
+        } else {
+            format!("`{text}`: {error}")
+        };
         let finding = Diagnostic::error(code, message).at(place);
         self.report(match help {
             Some(help) => finding.help(help),
@@ -108,26 +137,50 @@ enum Where {
 }
 
 fn explain(error: EntryError, stands: Where) -> (Code, Option<String>) {
-    let general = |code| if stands == Where::List { Code::BrokenLine } else { code };
+    let general = |code| {
+        if stands == Where::List {
+            Code::BrokenLine
+        } else {
+            code
+        }
+    };
     match error {
         EntryError::TooWide => (
             Code::TooWideName,
-            Some("name the domains that are meant, with at least one label before the top level".into()),
+            Some(
+                "name the domains that are meant, with at least one label before the top level"
+                    .into(),
+            ),
         ),
-        EntryError::Everything => (Code::InvalidAddress, Some("name the ranges that are meant".into())),
+        EntryError::Everything => (
+            Code::InvalidAddress,
+            Some("name the ranges that are meant".into()),
+        ),
         EntryError::HostBits(range) => (Code::HostBits, Some(format!("did you mean `{range}`?"))),
-        EntryError::AddressAmongNames => {
-            (general(Code::InvalidName), Some("addresses belong under `addresses` or `addresses_from`".into()))
-        }
-        EntryError::Url => (general(Code::InvalidName), Some("write the host name alone".into())),
-        EntryError::Several => (general(Code::InvalidName), Some("write one entry a line".into())),
-        EntryError::HostsAddress => {
-            (general(Code::InvalidName), Some("the list says what is named, not where it is: write the name alone".into()))
-        }
-        EntryError::Format => (Code::UnknownFormat, Some("one of: plain, hosts, dstdomain, ut1".into())),
-        EntryError::Address => {
-            (general(Code::InvalidAddress), Some("write `192.0.2.1`, `192.0.2.0/24` or `2001:db8::/32`".into()))
-        }
+        EntryError::AddressAmongNames => (
+            general(Code::InvalidName),
+            Some("addresses belong under `addresses` or `addresses_from`".into()),
+        ),
+        EntryError::Url => (
+            general(Code::InvalidName),
+            Some("write the host name alone".into()),
+        ),
+        EntryError::Several => (
+            general(Code::InvalidName),
+            Some("write one entry a line".into()),
+        ),
+        EntryError::HostsAddress => (
+            general(Code::InvalidName),
+            Some("the list says what is named, not where it is: write the name alone".into()),
+        ),
+        EntryError::Format => (
+            Code::UnknownFormat,
+            Some("one of: plain, hosts, dstdomain, ut1".into()),
+        ),
+        EntryError::Address => (
+            general(Code::InvalidAddress),
+            Some("write `192.0.2.1`, `192.0.2.0/24` or `2001:db8::/32`".into()),
+        ),
         EntryError::TooLong | EntryError::Name(_) => (general(Code::InvalidName), None),
     }
 }

@@ -24,15 +24,29 @@ pub(super) struct People {
 
 /// Builds them.
 pub(super) fn build(check: &mut Check<'_>, documents: &Documents, ids: &Ids) -> People {
-    let mut people = People { ministries: Vec::new(), workloads: Vec::new() };
+    let mut people = People {
+        ministries: Vec::new(),
+        workloads: Vec::new(),
+    };
     let mut sources = Vec::new();
-    for (owner, written) in (0..).map(MinistryIx).zip(documents.section(|d| d.ministries.as_deref())) {
-        let Written { file, it, place, .. } = written;
+    for (owner, written) in (0..)
+        .map(MinistryIx)
+        .zip(documents.section(|d| d.ministries.as_deref()))
+    {
+        let Written {
+            file, it, place, ..
+        } = written;
         people.ministries.push(Ministry {
             id: it.id.value.as_str().into(),
-            name: it.name.as_ref().map_or_else(|| same(&it.id), values::localised),
+            name: it
+                .name
+                .as_ref()
+                .map_or_else(|| same(&it.id), values::localised),
             contact: it.contact.as_deref().map(Into::into),
-            default: it.default.as_ref().and_then(|text| check.permission(text, file)),
+            default: it
+                .default
+                .as_ref()
+                .and_then(|text| check.permission(text, file)),
             layer: Layer::default(),
             place,
         });
@@ -40,7 +54,11 @@ pub(super) fn build(check: &mut Check<'_>, documents: &Documents, ids: &Ids) -> 
             let place = check.place(workload, file);
             let position = people.workloads.len();
             let built = build_workload(check, &workload.value, owner, place);
-            let claimed = built.1.into_iter().map(|(source, place)| Claim { source, workload: position, place });
+            let claimed = built.1.into_iter().map(|(source, place)| Claim {
+                source,
+                workload: position,
+                place,
+            });
             sources.extend(claimed);
             people.workloads.push(built.0);
         }
@@ -64,12 +82,18 @@ fn take_layer(check: &mut Check<'_>, written: &super::documents::Layer, layer: &
     }
     let actions = actions(check, written.document.on.as_ref(), written.file);
     for outcome in Outcome::ALL {
-        if let Some(action) = actions.outcome_as_written(outcome).max(layer.on.outcome_as_written(outcome)) {
+        if let Some(action) = actions
+            .outcome_as_written(outcome)
+            .max(layer.on.outcome_as_written(outcome))
+        {
             layer.on.set_outcome(outcome, action);
         }
     }
     for outcome in SniOutcome::ALL {
-        if let Some(action) = actions.sni_as_written(outcome).max(layer.on.sni_as_written(outcome)) {
+        if let Some(action) = actions
+            .sni_as_written(outcome)
+            .max(layer.on.sni_as_written(outcome))
+        {
             layer.on.set_sni(outcome, action);
         }
     }
@@ -105,19 +129,32 @@ fn build_workload(
     let workload = Workload {
         id: it.id.value.as_str().into(),
         ministry: Some(ministry),
-        sensitivity: check.sensitivity(&it.sensitivity, file).unwrap_or(Sensitivity::Sensitive),
+        sensitivity: check
+            .sensitivity(&it.sensitivity, file)
+            .unwrap_or(Sensitivity::Sensitive),
         sources: sources.iter().map(|(source, _)| *source).collect(),
         certificates: certificates(check, it.certificates.as_ref(), file),
         listeners: listeners.map(|text| text.value.as_str().into()).collect(),
-        default: it.default.as_ref().and_then(|text| check.permission(text, file)),
-        connect_ports: ports(check, it.connect_ports.as_ref(), file, PortSet::default_connect),
+        default: it
+            .default
+            .as_ref()
+            .and_then(|text| check.permission(text, file)),
+        connect_ports: ports(
+            check,
+            it.connect_ports.as_ref(),
+            file,
+            PortSet::default_connect,
+        ),
         http_ports: ports(check, it.http_ports.as_ref(), file, PortSet::default_http),
         tls_ports: ports(check, it.tls_ports.as_ref(), file, PortSet::default_tls),
         on: actions(check, it.on.as_ref(), file),
         place,
     };
     if it.sources.is_none() && it.certificates.is_none() && it.listeners.is_none() {
-        let message = format!("the workload `{}` has no `sources`, `certificates` or `listeners`", workload.id);
+        let message = format!(
+            "the workload `{}` has no `sources`, `certificates` or `listeners`",
+            workload.id
+        );
         let finding = Diagnostic::warning(Code::UnreachableWorkload, message)
             .at(check.place(&it.id, file))
             .help("no flow ever belongs to it: give it a selector");
@@ -137,7 +174,12 @@ fn certificates(check: &mut Check<'_>, values: Option<&Values>, file: u32) -> Ve
         .collect()
 }
 
-fn ports(check: &mut Check<'_>, values: Option<&Values>, file: u32, default: fn() -> PortSet) -> PortSet {
+fn ports(
+    check: &mut Check<'_>,
+    values: Option<&Values>,
+    file: u32,
+    default: fn() -> PortSet,
+) -> PortSet {
     values.map_or_else(default, |values| check.ports(values, file))
 }
 
@@ -145,7 +187,9 @@ fn ports(check: &mut Check<'_>, values: Option<&Values>, file: u32, default: fn(
 pub(super) fn actions(check: &mut Check<'_>, on: Option<&Entries<Text>>, file: u32) -> Actions {
     let mut actions = Actions::default();
     for (key, value) in on.iter().flat_map(|entries| &entries.items) {
-        let Some(action) = check.action(value, file) else { continue };
+        let Some(action) = check.action(value, file) else {
+            continue;
+        };
         if let Some(outcome) = Outcome::parse(&key.value) {
             actions.set_outcome(outcome, action);
         } else if let Some(outcome) = SniOutcome::parse(&key.value) {
@@ -158,29 +202,55 @@ pub(super) fn actions(check: &mut Check<'_>, on: Option<&Entries<Text>>, file: u
 }
 
 fn unknown_outcome(check: &mut Check<'_>, key: &Text, file: u32) {
-    let words: Vec<&str> =
-        Outcome::ALL.iter().map(|it| it.as_str()).chain(SniOutcome::ALL.iter().map(|it| it.as_str())).collect();
+    let words: Vec<&str> = Outcome::ALL
+        .iter()
+        .map(|it| it.as_str())
+        .chain(SniOutcome::ALL.iter().map(|it| it.as_str()))
+        .collect();
     let help = match suggest::nearest(&key.value, words.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("one of: {}", words.join(", ")),
     };
-    check.wrong(Code::UnknownWord, format!("`{}` is no outcome", key.value), key, file, help);
+    check.wrong(
+        Code::UnknownWord,
+        format!("`{}` is no outcome", key.value),
+        key,
+        file,
+        help,
+    );
 }
 
 /// Nobody's sources: sensitive and denied unless the bundle says otherwise.
 fn unassigned(check: &mut Check<'_>, documents: &Documents) -> Workload {
-    let mut written = documents.national.iter().filter_map(|(file, document)| Some((*file, document.unassigned.as_ref()?)));
+    let mut written = documents
+        .national
+        .iter()
+        .filter_map(|(file, document)| Some((*file, document.unassigned.as_ref()?)));
     let first = written.next();
     for (file, again) in written {
-        let finding = Diagnostic::error(Code::DuplicateSection, "`unassigned` stands more than once in the bundle")
-            .at(check.place(again, file));
+        let finding = Diagnostic::error(
+            Code::DuplicateSection,
+            "`unassigned` stands more than once in the bundle",
+        )
+        .at(check.place(again, file));
         check.report(finding);
     }
-    let place = first.map_or(Place { file: 0, line: 0, column: 0 }, |(file, it)| check.place(it, file));
+    let place = first.map_or(
+        Place {
+            file: 0,
+            line: 0,
+            column: 0,
+        },
+        |(file, it)| check.place(it, file),
+    );
     let file = place.file;
     let it = first.map(|(_, it)| &it.value);
-    let sensitivity = it.and_then(|it| it.sensitivity.as_ref()).and_then(|text| check.sensitivity(text, file));
-    let default = it.and_then(|it| it.default.as_ref()).and_then(|text| check.permission(text, file));
+    let sensitivity = it
+        .and_then(|it| it.sensitivity.as_ref())
+        .and_then(|text| check.sensitivity(text, file));
+    let default = it
+        .and_then(|it| it.default.as_ref())
+        .and_then(|text| check.permission(text, file));
     Workload {
         id: "unassigned".into(),
         ministry: None,
@@ -189,9 +259,24 @@ fn unassigned(check: &mut Check<'_>, documents: &Documents) -> Workload {
         certificates: Vec::new(),
         listeners: Vec::new(),
         default: Some(default.unwrap_or(Permission::Deny)),
-        connect_ports: ports(check, it.and_then(|it| it.connect_ports.as_ref()), file, PortSet::default_connect),
-        http_ports: ports(check, it.and_then(|it| it.http_ports.as_ref()), file, PortSet::default_http),
-        tls_ports: ports(check, it.and_then(|it| it.tls_ports.as_ref()), file, PortSet::default_tls),
+        connect_ports: ports(
+            check,
+            it.and_then(|it| it.connect_ports.as_ref()),
+            file,
+            PortSet::default_connect,
+        ),
+        http_ports: ports(
+            check,
+            it.and_then(|it| it.http_ports.as_ref()),
+            file,
+            PortSet::default_http,
+        ),
+        tls_ports: ports(
+            check,
+            it.and_then(|it| it.tls_ports.as_ref()),
+            file,
+            PortSet::default_tls,
+        ),
         on: actions(check, it.and_then(|it| it.on.as_ref()), file),
         place,
     }
@@ -211,10 +296,18 @@ fn overlapping(check: &mut Check<'_>, workloads: &[Workload], claims: &[Claim]) 
         });
         if let Some(other) = clash {
             let (code, message) = if other.workload == claim.workload {
-                (Code::RedundantEntry, format!("the source {} is written twice", claim.source))
+                (
+                    Code::RedundantEntry,
+                    format!("the source {} is written twice", claim.source),
+                )
             } else {
-                let id = workloads.get(other.workload).map_or("?", |workload| &*workload.id);
-                (Code::OverlappingSources, format!("the source {} also belongs to `{id}`", claim.source))
+                let id = workloads
+                    .get(other.workload)
+                    .map_or("?", |workload| &*workload.id);
+                (
+                    Code::OverlappingSources,
+                    format!("the source {} also belongs to `{id}`", claim.source),
+                )
             };
             let finding = if code == Code::OverlappingSources {
                 Diagnostic::error(code, message)

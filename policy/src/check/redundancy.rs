@@ -35,13 +35,21 @@ struct Tree<O> {
 
 impl<O: Copy + PartialEq> Tree<O> {
     fn with_capacity(capacity: usize) -> Self {
-        Self { spots: HashMap::with_capacity(capacity) }
+        Self {
+            spots: HashMap::with_capacity(capacity),
+        }
     }
 
     /// Takes an entry in; the text of what covers it is returned if the very same one was there.
     fn insert(&mut self, pattern: &Pattern, owner: O) -> bool {
         let depth = bit(pattern.depth());
-        let spot = self.spots.entry(hashes(pattern).pop().unwrap_or_default()).or_insert(Spot { owner: Some(owner), depths: 0 });
+        let spot = self
+            .spots
+            .entry(hashes(pattern).pop().unwrap_or_default())
+            .or_insert(Spot {
+                owner: Some(owner),
+                depths: 0,
+            });
         let again = spot.owner == Some(owner) && spot.depths & depth != 0;
         if spot.owner != Some(owner) {
             spot.owner = None;
@@ -52,14 +60,23 @@ impl<O: Copy + PartialEq> Tree<O> {
 
     /// The nearest entry around `pattern`, if it is of the same owner.
     fn cover(&self, pattern: &Pattern, owner: O) -> Option<String> {
-        if pattern.labels().any(|label| !matches!(label, Label::Literal(_))) {
+        if pattern
+            .labels()
+            .any(|label| !matches!(label, Label::Literal(_)))
+        {
             return None;
         }
         let same = bit(pattern.depth());
         for (above, key) in hashes(pattern).into_iter().rev().enumerate() {
-            let Some(spot) = self.spots.get(&key) else { continue };
+            let Some(spot) = self.spots.get(&key) else {
+                continue;
+            };
             // At its own spot, only a wider entry than itself covers; above, any that reaches down.
-            let wider = if above > 0 { BELOW | WITH_BELOW } else { !((same << 1) - 1) };
+            let wider = if above > 0 {
+                BELOW | WITH_BELOW
+            } else {
+                !((same << 1) - 1)
+            };
             let covering = match (above, pattern.depth()) {
                 // `*.x` does not reach `x` itself.
                 (0, Depth::Exact) => spot.depths & WITH_BELOW,
@@ -69,7 +86,11 @@ impl<O: Copy + PartialEq> Tree<O> {
                 None => return None,
                 Some(other) if other != owner => return None,
                 Some(_) if covering != 0 => {
-                    let sign = if covering & WITH_BELOW != 0 { "." } else { "*." };
+                    let sign = if covering & WITH_BELOW != 0 {
+                        "."
+                    } else {
+                        "*."
+                    };
                     let name: Vec<&str> = pattern.labels().skip(above).map(text).collect();
                     return Some(format!("{sign}{}", name.join(".")));
                 }
@@ -115,7 +136,14 @@ struct Redundant {
 }
 
 fn report(check: &mut Check<'_>, redundant: Option<Redundant>) {
-    let Some(Redundant { message, place, count }) = redundant else { return };
+    let Some(Redundant {
+        message,
+        place,
+        count,
+    }) = redundant
+    else {
+        return;
+    };
     let more = match count {
         1 => String::new(),
         2 => " (and one more entry like it)".to_owned(),
@@ -130,7 +158,13 @@ fn report(check: &mut Check<'_>, redundant: Option<Redundant>) {
 fn count(redundant: &mut Option<Redundant>, place: Place, message: impl FnOnce() -> String) {
     match redundant {
         Some(redundant) => redundant.count += 1,
-        None => *redundant = Some(Redundant { message: message(), place, count: 1 }),
+        None => {
+            *redundant = Some(Redundant {
+                message: message(),
+                place,
+                count: 1,
+            })
+        }
     }
 }
 
@@ -142,7 +176,12 @@ fn say(pattern: &Pattern, cover: Option<String>) -> String {
 }
 
 /// The names of one list file; `places` are lines and columns in it.
-pub(super) fn check_list(check: &mut Check<'_>, names: &[(Pattern, ListIx)], places: &[(u32, u32)], file: u32) {
+pub(super) fn check_list(
+    check: &mut Check<'_>,
+    names: &[(Pattern, ListIx)],
+    places: &[(u32, u32)],
+    file: u32,
+) {
     let mut tree = Tree::with_capacity(names.len());
     let mut redundant = None;
     let place = |at: usize| {
@@ -164,7 +203,12 @@ pub(super) fn check_list(check: &mut Check<'_>, names: &[(Pattern, ListIx)], pla
 
 /// Ranges of one list: what lies inside another one.
 pub(super) fn check_ranges(check: &mut Check<'_>, ranges: &[(IpNet, Place)]) {
-    let covered = covered_ranges(ranges.iter().map(|&(range, place)| (range, place)).collect());
+    let covered = covered_ranges(
+        ranges
+            .iter()
+            .map(|&(range, place)| (range, place))
+            .collect(),
+    );
     report(check, covered);
 }
 
@@ -195,13 +239,21 @@ pub(super) fn check_catalogue(check: &mut Check<'_>, catalogue: &Catalogue) {
     let mut owners: HashMap<AddressOwner, Vec<(IpNet, Place)>> = HashMap::new();
     let mut by_range: HashMap<IpNet, Vec<AddressOwner>> = HashMap::new();
     for ranged in &catalogue.addresses {
-        owners.entry(ranged.owner).or_default().push((ranged.range, ranged.place));
+        owners
+            .entry(ranged.owner)
+            .or_default()
+            .push((ranged.range, ranged.place));
         by_range.entry(ranged.range).or_default().push(ranged.owner);
     }
     let mut findings: Vec<Redundant> = Vec::new();
     for (owner, ranges) in owners {
         let needed = |range: IpNet| owned_between(range, owner, &by_range);
-        findings.extend(covered_ranges(ranges.into_iter().filter(|(range, _)| !needed(*range)).collect()));
+        findings.extend(covered_ranges(
+            ranges
+                .into_iter()
+                .filter(|(range, _)| !needed(*range))
+                .collect(),
+        ));
     }
     findings.sort_by_key(|redundant| redundant.place);
     for redundant in findings {
@@ -210,7 +262,11 @@ pub(super) fn check_catalogue(check: &mut Check<'_>, catalogue: &Catalogue) {
 }
 
 /// Whether the nearest range around or at `range` that others own comes before one of `owner`'s.
-fn owned_between(range: IpNet, owner: AddressOwner, by_range: &HashMap<IpNet, Vec<AddressOwner>>) -> bool {
+fn owned_between(
+    range: IpNet,
+    owner: AddressOwner,
+    by_range: &HashMap<IpNet, Vec<AddressOwner>>,
+) -> bool {
     let mut around = Some(range);
     while let Some(outer) = around {
         if let Some(owners) = by_range.get(&outer) {
@@ -228,10 +284,16 @@ fn owned_between(range: IpNet, owner: AddressOwner, by_range: &HashMap<IpNet, Ve
 
 fn names(check: &mut Check<'_>, catalogue: &Catalogue) {
     let mut tree = Tree::with_capacity(catalogue.names.len());
-    let again: Vec<bool> =
-        catalogue.names.iter().map(|named| tree.insert(&named.pattern, named.owner)).collect();
-    let wild: Vec<&Named> =
-        catalogue.names.iter().filter(|named| named.pattern.literal().is_none()).collect();
+    let again: Vec<bool> = catalogue
+        .names
+        .iter()
+        .map(|named| tree.insert(&named.pattern, named.owner))
+        .collect();
+    let wild: Vec<&Named> = catalogue
+        .names
+        .iter()
+        .filter(|named| named.pattern.literal().is_none())
+        .collect();
     let mut by_owner: HashMap<NameOwner, Redundant> = HashMap::new();
     for (named, again) in catalogue.names.iter().zip(again) {
         let cover = tree.cover(&named.pattern, named.owner);
@@ -242,7 +304,14 @@ fn names(check: &mut Check<'_>, catalogue: &Catalogue) {
             Some(redundant) => redundant.count += 1,
             None => {
                 let message = say(&named.pattern, cover);
-                by_owner.insert(named.owner, Redundant { message, place: named.place, count: 1 });
+                by_owner.insert(
+                    named.owner,
+                    Redundant {
+                        message,
+                        place: named.place,
+                        count: 1,
+                    },
+                );
             }
         }
     }
@@ -255,6 +324,9 @@ fn names(check: &mut Check<'_>, catalogue: &Catalogue) {
 
 /// Whether another owner's wildcard reaches the name too: the narrow entry may then be what decides.
 fn is_between(named: &Named, wild: &[&Named]) -> bool {
-    let Some(name) = named.pattern.literal().and_then(|text| text.parse().ok()) else { return true };
-    wild.iter().any(|other| other.owner != named.owner && other.pattern.matches(&name))
+    let Some(name) = named.pattern.literal().and_then(|text| text.parse().ok()) else {
+        return true;
+    };
+    wild.iter()
+        .any(|other| other.owner != named.owner && other.pattern.matches(&name))
 }

@@ -34,7 +34,11 @@ pub(super) struct Rules {
 pub(super) fn references(check: &mut Check<'_>, documents: &Documents) -> Vec<Reference> {
     let mut all = Vec::new();
     for (file, document) in &documents.national {
-        for (id, it) in document.references.iter().flat_map(|entries| &entries.items) {
+        for (id, it) in document
+            .references
+            .iter()
+            .flat_map(|entries| &entries.items)
+        {
             all.push(Reference {
                 id: id.value.as_str().into(),
                 title: values::localised(&it.value.title),
@@ -68,15 +72,35 @@ pub(super) fn build(
         rules.push(rule);
     }
     too_wide(check, &lists.blocked, catalogue);
-    Rules { rules, lists: lists.lists, names: lists.names, addresses: lists.addresses }
+    Rules {
+        rules,
+        lists: lists.lists,
+        names: lists.names,
+        addresses: lists.addresses,
+    }
 }
 
-fn rule(check: &mut Check<'_>, written: &Written<'_, yaml::Rule>, ids: &Ids, lists: &mut Lists) -> Rule {
-    let Written { file, it, place, .. } = *written;
-    let effects = [("block", Effect::Block), ("deny", Effect::Deny), ("allow", Effect::Allow)];
+fn rule(
+    check: &mut Check<'_>,
+    written: &Written<'_, yaml::Rule>,
+    ids: &Ids,
+    lists: &mut Lists,
+) -> Rule {
+    let Written {
+        file, it, place, ..
+    } = *written;
+    let effects = [
+        ("block", Effect::Block),
+        ("deny", Effect::Deny),
+        ("allow", Effect::Allow),
+    ];
     let effect = check.word(&it.effect, file, &effects);
     let modes = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
-    let mode = it.mode.as_ref().and_then(|text| check.word(text, file, &modes)).unwrap_or_default();
+    let mode = it
+        .mode
+        .as_ref()
+        .and_then(|text| check.word(text, file, &modes))
+        .unwrap_or_default();
     if let (Some(Effect::Allow), Mode::Observe, Some(text)) = (effect, mode, &it.mode) {
         let message = "an `allow` rule cannot be observed".to_owned();
         let help = "observing only adds what would be denied; to try a permission out, observe the `deny` rule it is an exception to";
@@ -87,7 +111,9 @@ fn rule(check: &mut Check<'_>, written: &Written<'_, yaml::Rule>, ids: &Ids, lis
     // Only what `when` names is blocked.
     let blocked = lists.blocked.len();
     let unless = it.unless.iter().flatten();
-    let unless = unless.map(|condition| conditions::build(check, written, &condition.value, ids, lists)).collect();
+    let unless = unless
+        .map(|condition| conditions::build(check, written, &condition.value, ids, lists))
+        .collect();
     lists.blocked.truncate(blocked);
     Rule {
         id: it.id.value.as_str().into(),
@@ -95,7 +121,11 @@ fn rule(check: &mut Check<'_>, written: &Written<'_, yaml::Rule>, ids: &Ids, lis
         mode,
         when,
         unless,
-        references: it.references.as_ref().map(|values| ids.references(check, values, file)).unwrap_or_default(),
+        references: it
+            .references
+            .as_ref()
+            .map(|values| ids.references(check, values, file))
+            .unwrap_or_default(),
         reason: it.reason.as_ref().map(values::localised),
         layer: ids.layer_of(written),
         place,
@@ -125,7 +155,12 @@ impl Lists {
         condition: &yaml::Condition,
     ) -> Option<Vec<ListIx>> {
         let file = written.file;
-        let keys = [&condition.domains, &condition.domains_from, &condition.addresses, &condition.addresses_from];
+        let keys = [
+            &condition.domains,
+            &condition.domains_from,
+            &condition.addresses,
+            &condition.addresses_from,
+        ];
         if keys.into_iter().all(Option::is_none) {
             return None;
         }
@@ -140,9 +175,10 @@ impl Lists {
                 used.push(self.keep(format!("{rule}#{part}").into(), entries));
             }
         }
-        for (values, reading) in
-            [(&condition.domains_from, Reading::Names), (&condition.addresses_from, Reading::Addresses)]
-        {
+        for (values, reading) in [
+            (&condition.domains_from, Reading::Names),
+            (&condition.addresses_from, Reading::Addresses),
+        ] {
             for path in values.iter().flat_map(|values| &values.items) {
                 used.extend(self.file(check, path, file, reading));
             }
@@ -150,10 +186,17 @@ impl Lists {
         Some(used)
     }
 
-    fn file(&mut self, check: &mut Check<'_>, path: &Text, file: u32, reading: Reading) -> Option<ListIx> {
+    fn file(
+        &mut self,
+        check: &mut Check<'_>,
+        path: &Text,
+        file: u32,
+        reading: Reading,
+    ) -> Option<ListIx> {
         let list = check.list(path, file)?;
         if let Some(&known) = self.read.get(&(list, reading)) {
-            self.blocked.extend(self.ranges.get(&known).into_iter().flatten());
+            self.blocked
+                .extend(self.ranges.get(&known).into_iter().flatten());
             return Some(known);
         }
         let ix = self.next();
@@ -172,14 +215,20 @@ impl Lists {
         super::redundancy::check_list(check, &self.names[names..], &places, list);
         super::redundancy::check_ranges(check, &self.blocked[ranges..]);
         self.ranges.insert(ix, self.blocked[ranges..].to_vec());
-        self.lists.push(List { id: path.value.as_str().into(), entries });
+        self.lists.push(List {
+            id: path.value.as_str().into(),
+            entries,
+        });
         self.read.insert((list, reading), ix);
         Some(ix)
     }
 
     fn keep(&mut self, id: Id, entries: Vec<Placed>) -> ListIx {
         let ix = self.next();
-        self.lists.push(List { id, entries: entries.len() });
+        self.lists.push(List {
+            id,
+            entries: entries.len(),
+        });
         for (entry, place) in entries {
             match entry {
                 Entry::Name(pattern) => self.names.push((pattern, ix)),
@@ -201,14 +250,20 @@ impl Lists {
 fn too_wide(check: &mut Check<'_>, blocked: &[(IpNet, Place)], catalogue: &Catalogue) {
     let fronts = Fronts::of(catalogue);
     for &(range, place) in blocked {
-        let narrow = if matches!(range, IpNet::V4(_)) { NARROW_V4 } else { NARROW_V6 };
+        let narrow = if matches!(range, IpNet::V4(_)) {
+            NARROW_V4
+        } else {
+            NARROW_V6
+        };
         if range.prefix_len() < narrow {
             let finding = Diagnostic::error(Code::BlockTooWide, format!("a `block` rule names {range}, wider than /{narrow}"))
                 .at(place)
                 .help("nothing lifts a block: name narrower ranges, or write `wide: accepted` in its `when`");
             check.report(finding);
         } else if let Some((front, owner)) = fronts.around(range) {
-            let message = format!("a `block` rule names {range}, which lies in the range {front} of the CDN `{owner}`");
+            let message = format!(
+                "a `block` rule names {range}, which lies in the range {front} of the CDN `{owner}`"
+            );
             let finding = Diagnostic::error(Code::BlockInFrontRange, message)
                 .at(place)
                 .help("other people's sites stand behind it: block names instead, or write `wide: accepted` in its `when`");
@@ -224,18 +279,28 @@ struct Fronts<'a> {
 
 impl<'a> Fronts<'a> {
     fn of(catalogue: &'a Catalogue) -> Self {
-        let fronts = catalogue.addresses.iter().filter_map(|ranged| match ranged.owner {
-            AddressOwner::Provider(provider, Role::Front) => {
-                Some((ranged.range, catalogue.providers.get(provider.at()).map_or("?", |it| &*it.id)))
-            }
-            _ => None,
-        });
+        let fronts = catalogue
+            .addresses
+            .iter()
+            .filter_map(|ranged| match ranged.owner {
+                AddressOwner::Provider(provider, Role::Front) => Some((
+                    ranged.range,
+                    catalogue
+                        .providers
+                        .get(provider.at())
+                        .map_or("?", |it| &*it.id),
+                )),
+                _ => None,
+            });
         let mut all: Vec<_> = fronts.collect();
         all.sort_unstable();
         // Prefixes nest or are apart: what another one contains is found through that one.
         let mut sorted: Vec<(IpNet, &str)> = Vec::new();
         for (range, owner) in all {
-            if !sorted.last().is_some_and(|(outer, _)| outer.contains(&range)) {
+            if !sorted
+                .last()
+                .is_some_and(|(outer, _)| outer.contains(&range))
+            {
                 sorted.push((range, owner));
             }
         }
@@ -243,7 +308,9 @@ impl<'a> Fronts<'a> {
     }
 
     fn around(&self, range: IpNet) -> Option<(IpNet, &'a str)> {
-        let after = self.sorted.partition_point(|(front, _)| front.network() <= range.network());
+        let after = self
+            .sorted
+            .partition_point(|(front, _)| front.network() <= range.network());
         let (front, owner) = *self.sorted.get(after.checked_sub(1)?)?;
         front.contains(&range).then_some((front, owner))
     }

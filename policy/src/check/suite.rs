@@ -17,8 +17,15 @@ const HTTPS: u16 = 443;
 /// The port of a plain HTTP request that names none.
 const HTTP: u16 = 80;
 /// The words of [`crate::decision::Ground::as_str`].
-const REASONS: [&str; 7] =
-    ["block", "forbidden-address", "deny", "evidence-outcome", "sni-outcome", "port", "default"];
+const REASONS: [&str; 7] = [
+    "block",
+    "forbidden-address",
+    "deny",
+    "evidence-outcome",
+    "sni-outcome",
+    "port",
+    "default",
+];
 
 /// Builds the tests.
 pub(super) fn build(check: &mut Check<'_>, documents: &Documents, ids: &Ids) -> Vec<Case> {
@@ -42,12 +49,23 @@ fn given(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Giv
     let asked = asked(check, written);
     let source = address(check, &it.source, file);
     let certificate = names(check, it.certificate.as_ref(), file);
-    let host = it.host_header.as_ref().and_then(|text| host(check, text, file));
-    let hello = asked.as_ref().and_then(|asked| hello(check, it, &asked.target, file));
+    let host = it
+        .host_header
+        .as_ref()
+        .and_then(|text| host(check, text, file));
+    let hello = asked
+        .as_ref()
+        .and_then(|asked| hello(check, it, &asked.target, file));
     let chain = names(check, it.cname.as_ref(), file);
     let addresses = it.address.iter().flat_map(|values| &values.items);
-    let addresses = addresses.filter_map(|text| address(check, text, file)).collect();
-    let at = it.at.as_ref().and_then(|text| check.date(text, file)).map(|moment| moment.start());
+    let addresses = addresses
+        .filter_map(|text| address(check, text, file))
+        .collect();
+    let at = it
+        .at
+        .as_ref()
+        .and_then(|text| check.date(text, file))
+        .map(|moment| moment.start());
     let asked = asked?;
     Some(Given {
         source: Source {
@@ -78,7 +96,11 @@ fn asked(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Ask
     let it = &written.it.given.value;
     let (text, protocol, authority) = match (&it.host, &it.url) {
         (Some(text), None) => {
-            let protocol = if it.http == Some(true) { Protocol::Http } else { Protocol::Connect };
+            let protocol = if it.http == Some(true) {
+                Protocol::Http
+            } else {
+                Protocol::Connect
+            };
             (text, protocol, text.value.as_str())
         }
         (None, Some(text)) => {
@@ -88,20 +110,38 @@ fn asked(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Ask
         _ => {
             let message = "a test asks for one thing: either `host` or `url`";
             let place = check.place(&written.it.given, file);
-            check.report(Diagnostic::error(Code::MissingKey, message).at(place).help("write `host: outlook.office.com`"));
+            check.report(
+                Diagnostic::error(Code::MissingKey, message)
+                    .at(place)
+                    .help("write `host: outlook.office.com`"),
+            );
             return None;
         }
     };
     let authority = match Authority::parse(authority) {
         Ok(authority) => authority,
         Err(error) => {
-            check.wrong(Code::InvalidName, format!("`{}`: {error}", text.value), text, file, "write a host name or an address");
+            check.wrong(
+                Code::InvalidName,
+                format!("`{}`: {error}", text.value),
+                text,
+                file,
+                "write a host name or an address",
+            );
             return None;
         }
     };
     let port = it.port.as_ref().map(|port| port.value).or(authority.port);
-    let default = if protocol == Protocol::Http { HTTP } else { HTTPS };
-    Some(Asked { target: authority.host, port: port.unwrap_or(default), protocol })
+    let default = if protocol == Protocol::Http {
+        HTTP
+    } else {
+        HTTPS
+    };
+    Some(Asked {
+        target: authority.host,
+        port: port.unwrap_or(default),
+        protocol,
+    })
 }
 
 /// The protocol and the authority of a URL.
@@ -111,7 +151,13 @@ fn split_url<'a>(check: &mut Check<'_>, text: &'a Text, file: u32) -> Option<(Pr
         Some(("http" | "ws", rest)) => (Protocol::Http, rest),
         _ => {
             let message = format!("`{}` is not a URL", text.value);
-            check.wrong(Code::InvalidName, message, text, file, "begin it with `https://` or `http://`");
+            check.wrong(
+                Code::InvalidName,
+                message,
+                text,
+                file,
+                "begin it with `https://` or `http://`",
+            );
             return None;
         }
     };
@@ -122,7 +168,10 @@ fn split_url<'a>(check: &mut Check<'_>, text: &'a Text, file: u32) -> Option<(Pr
 fn hello(check: &mut Check<'_>, it: &yaml::Given, target: &Host, file: u32) -> Option<Hello> {
     let ech = it.ech.unwrap_or(false);
     let Some(sni) = &it.sni else {
-        return target.name().filter(|_| ech).map(|name| Hello::Name { name: name.clone(), ech });
+        return target.name().filter(|_| ech).map(|name| Hello::Name {
+            name: name.clone(),
+            ech,
+        });
     };
     Some(match sni.value.as_str() {
         "absent" => Hello::Absent,
@@ -130,7 +179,10 @@ fn hello(check: &mut Check<'_>, it: &yaml::Given, target: &Host, file: u32) -> O
         "malformed" => Hello::Malformed,
         "timeout" => Hello::Timeout,
         "not_expected" => Hello::NotExpected,
-        _ => Hello::Name { name: name(check, sni, file)?, ech },
+        _ => Hello::Name {
+            name: name(check, sni, file)?,
+            ech,
+        },
     })
 }
 
@@ -142,7 +194,13 @@ fn names(check: &mut Check<'_>, values: Option<&yaml::Values>, file: u32) -> Vec
 fn name(check: &mut Check<'_>, text: &Text, file: u32) -> Option<DomainName> {
     DomainName::from_unicode(&text.value)
         .map_err(|error| {
-            check.wrong(Code::InvalidName, format!("`{}`: {error}", text.value), text, file, "write a host name");
+            check.wrong(
+                Code::InvalidName,
+                format!("`{}`: {error}", text.value),
+                text,
+                file,
+                "write a host name",
+            );
         })
         .ok()
 }
@@ -150,7 +208,13 @@ fn name(check: &mut Check<'_>, text: &Text, file: u32) -> Option<DomainName> {
 fn host(check: &mut Check<'_>, text: &Text, file: u32) -> Option<Host> {
     Host::parse(&text.value)
         .map_err(|error| {
-            check.wrong(Code::InvalidName, format!("`{}`: {error}", text.value), text, file, "write a host name or an address");
+            check.wrong(
+                Code::InvalidName,
+                format!("`{}`: {error}", text.value),
+                text,
+                file,
+                "write a host name or an address",
+            );
         })
         .ok()
 }
@@ -159,7 +223,13 @@ fn address(check: &mut Check<'_>, text: &Text, file: u32) -> Option<IpAddr> {
     let address = text.value.parse().ok();
     if address.is_none() {
         let message = format!("`{}` is not an address", text.value);
-        check.wrong(Code::InvalidAddress, message, text, file, "write one address: `192.0.2.4`");
+        check.wrong(
+            Code::InvalidAddress,
+            message,
+            text,
+            file,
+            "write one address: `192.0.2.4`",
+        );
     }
     address
 }
@@ -167,24 +237,53 @@ fn address(check: &mut Check<'_>, text: &Text, file: u32) -> Option<IpAddr> {
 fn expect(check: &mut Check<'_>, written: &Written<'_, yaml::Test>, ids: &Ids) -> Option<Expect> {
     let file = written.file;
     let it = &written.it.expect.value;
-    let verdict = check.word(&it.verdict, file, &[("allow", Verdict::Allow), ("deny", Verdict::Deny)]);
-    let modes = [("enforced", Enforcement::Enforced), ("observed", Enforcement::Observed)];
-    let mode = it.mode.as_ref().and_then(|text| check.word(text, file, &modes));
+    let verdict = check.word(
+        &it.verdict,
+        file,
+        &[("allow", Verdict::Allow), ("deny", Verdict::Deny)],
+    );
+    let modes = [
+        ("enforced", Enforcement::Enforced),
+        ("observed", Enforcement::Observed),
+    ];
+    let mode = it
+        .mode
+        .as_ref()
+        .and_then(|text| check.word(text, file, &modes));
     let kinds = EvidenceKind::ALL.map(|kind| (kind.as_str(), kind));
     let outcomes = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
     let sni_outcomes = SniOutcome::ALL.map(|outcome| (outcome.as_str(), outcome));
     let reasons = REASONS.map(|reason| (reason, ()));
-    let evidence = it.evidence.as_ref().and_then(|text| check.word(text, file, &kinds));
-    let outcome = it.outcome.as_ref().and_then(|text| check.word(text, file, &outcomes));
-    let sni_outcome = it.sni_outcome.as_ref().and_then(|text| check.word(text, file, &sni_outcomes));
+    let evidence = it
+        .evidence
+        .as_ref()
+        .and_then(|text| check.word(text, file, &kinds));
+    let outcome = it
+        .outcome
+        .as_ref()
+        .and_then(|text| check.word(text, file, &outcomes));
+    let sni_outcome = it
+        .sni_outcome
+        .as_ref()
+        .and_then(|text| check.word(text, file, &sni_outcomes));
     if let Some(reason) = &it.reason {
         check.word(reason, file, &reasons);
     }
-    if let Some(text) = it.workload.as_ref().filter(|text| text.value != "unassigned") {
-        let values = yaml::Values { items: vec![text.clone()] };
+    if let Some(text) = it
+        .workload
+        .as_ref()
+        .filter(|text| text.value != "unassigned")
+    {
+        let values = yaml::Values {
+            items: vec![text.clone()],
+        };
         ids.workloads(check, &values, file, None);
     }
-    if let Some(text) = it.ministry.as_ref().filter(|text| text.value != "unassigned") {
+    if let Some(text) = it
+        .ministry
+        .as_ref()
+        .filter(|text| text.value != "unassigned")
+    {
         ids.ministries.find(check, text, file);
     }
     let plain = |text: &Option<Text>| text.as_ref().map(|text| text.value.as_str().into());

@@ -19,12 +19,17 @@ const PLATFORM: [&str; 2] = ["iaas", "paas"];
 /// Finds references and lists that nothing uses.
 pub(super) fn check(check: &mut Check<'_>, rules: &Rules, references: &[Reference]) {
     for (position, reference) in (0..).zip(references) {
-        let used = rules.rules.iter().any(|rule| rule.references.iter().any(|it| it.0 == position));
+        let used = rules
+            .rules
+            .iter()
+            .any(|rule| rule.references.iter().any(|it| it.0 == position));
         if !used {
-            let finding =
-                Diagnostic::warning(Code::UnusedReference, format!("no rule rests on the reference `{}`", reference.id))
-                    .at(reference.place)
-                    .help("name it under `references:` of a rule, or remove it");
+            let finding = Diagnostic::warning(
+                Code::UnusedReference,
+                format!("no rule rests on the reference `{}`", reference.id),
+            )
+            .at(reference.place)
+            .help("name it under `references:` of a rule, or remove it");
             check.report(finding);
         }
     }
@@ -50,31 +55,56 @@ pub(super) fn rule(
     if !check.lost_ids.is_empty() {
         return; // What a broken file holds cannot be known.
     }
-    let unless = written.it.unless.iter().flatten().map(|condition| &condition.value);
+    let unless = written
+        .it
+        .unless
+        .iter()
+        .flatten()
+        .map(|condition| &condition.value);
     for condition in std::iter::once(&written.it.when.value).chain(unless) {
         categories(check, condition.category.as_ref(), written.file, catalogue);
     }
     if let Some(why) = never_matches(rule, catalogue, people, lists) {
-        let finding = Diagnostic::warning(Code::RuleNeverMatches, format!("the rule `{}` can match nothing: {why}", rule.id))
-            .at(check.place(&written.it.id, written.file))
-            .help("every key of `when` must match at once; change it, or remove the rule");
+        let finding = Diagnostic::warning(
+            Code::RuleNeverMatches,
+            format!("the rule `{}` can match nothing: {why}", rule.id),
+        )
+        .at(check.place(&written.it.id, written.file))
+        .help("every key of `when` must match at once; change it, or remove the rule");
         check.report(finding);
     }
 }
 
 fn categories(check: &mut Check<'_>, values: Option<&Values>, file: u32, catalogue: &Catalogue) {
     for text in values.iter().flat_map(|values| &values.items) {
-        let Ok(at) = catalogue.categories.binary_search_by(|id| (**id).cmp(text.value.as_str())) else { continue };
-        let used = |service: &Service| service.categories.iter().any(|category| category.at() == at);
+        let Ok(at) = catalogue
+            .categories
+            .binary_search_by(|id| (**id).cmp(text.value.as_str()))
+        else {
+            continue;
+        };
+        let used = |service: &Service| {
+            service
+                .categories
+                .iter()
+                .any(|category| category.at() == at)
+        };
         let platform = PLATFORM.contains(&text.value.as_str()) && has_platform(catalogue);
         if platform || catalogue.services.iter().any(used) {
             continue;
         }
-        let finding =
-            Diagnostic::warning(Code::UnusedCategory, format!("no service has the category `{}`", text.value))
-                .at(check.place(text, file));
-        let known = catalogue.services.iter().flat_map(|service| &service.categories);
-        let known = known.filter_map(|category| catalogue.categories.get(category.at())).map(|id| &**id);
+        let finding = Diagnostic::warning(
+            Code::UnusedCategory,
+            format!("no service has the category `{}`", text.value),
+        )
+        .at(check.place(text, file));
+        let known = catalogue
+            .services
+            .iter()
+            .flat_map(|service| &service.categories);
+        let known = known
+            .filter_map(|category| catalogue.categories.get(category.at()))
+            .map(|id| &**id);
         check.report(match suggest::nearest(&text.value, known) {
             Some(near) => finding.help(format!("did you mean `{near}`?")),
             None => finding.help("remove it, or give a service this category"),
@@ -83,36 +113,72 @@ fn categories(check: &mut Check<'_>, values: Option<&Values>, file: u32, catalog
 }
 
 fn has_platform(catalogue: &Catalogue) -> bool {
-    let names = catalogue.names.iter().any(|it| matches!(it.owner, NameOwner::Provider(_, Role::Platform)));
-    names || catalogue.addresses.iter().any(|it| matches!(it.owner, AddressOwner::Provider(_, Role::Platform)))
+    let names = catalogue
+        .names
+        .iter()
+        .any(|it| matches!(it.owner, NameOwner::Provider(_, Role::Platform)));
+    names
+        || catalogue
+            .addresses
+            .iter()
+            .any(|it| matches!(it.owner, AddressOwner::Provider(_, Role::Platform)))
 }
 
 /// Why a rule can match nothing, if it cannot.
-fn never_matches(rule: &Rule, catalogue: &Catalogue, people: &People, lists: &[List]) -> Option<&'static str> {
+fn never_matches(
+    rule: &Rule,
+    catalogue: &Catalogue,
+    people: &People,
+    lists: &[List],
+) -> Option<&'static str> {
     let when = &rule.when;
-    let somebody = (0..).zip(&people.workloads).any(|(position, workload)| asks(when, rule, position, workload));
+    let somebody = (0..)
+        .zip(&people.workloads)
+        .any(|(position, workload)| asks(when, rule, position, workload));
     if !somebody {
         return Some("no workload fits");
     }
     // An empty list is an error of its own; a list that was not found, too.
     let listed = when.lists.as_ref().is_none_or(|used| {
-        used.is_empty() || used.iter().any(|list| lists.get(list.at()).is_none_or(|list| list.entries > 0))
+        used.is_empty()
+            || used
+                .iter()
+                .any(|list| lists.get(list.at()).is_none_or(|list| list.entries > 0))
     });
     if !listed {
         return Some("its lists are empty");
     }
     let something = names_no_owner(when)
-        || (0..).zip(&catalogue.services).any(|(at, service)| is_meant(when, ServiceIx(at), service, catalogue))
-        || (0..).zip(&catalogue.providers).any(|(at, provider)| stands_behind(when, ProviderIx(at), provider, catalogue));
-    if something { None } else { Some("no service or provider fits") }
+        || (0..)
+            .zip(&catalogue.services)
+            .any(|(at, service)| is_meant(when, ServiceIx(at), service, catalogue))
+        || (0..)
+            .zip(&catalogue.providers)
+            .any(|(at, provider)| stands_behind(when, ProviderIx(at), provider, catalogue));
+    if something {
+        None
+    } else {
+        Some("no service or provider fits")
+    }
 }
 
 fn asks(when: &Condition, rule: &Rule, position: u32, workload: &Workload) -> bool {
-    let layer = rule.layer.is_none_or(|ministry| workload.ministry == Some(ministry));
+    let layer = rule
+        .layer
+        .is_none_or(|ministry| workload.ministry == Some(ministry));
     layer
-        && when.ministries.as_ref().is_none_or(|all| workload.ministry.is_some_and(|it| all.contains(&it)))
-        && when.workloads.as_ref().is_none_or(|all| all.iter().any(|it| it.0 == position))
-        && when.sensitivities.as_ref().is_none_or(|all| all.contains(&workload.sensitivity))
+        && when
+            .ministries
+            .as_ref()
+            .is_none_or(|all| workload.ministry.is_some_and(|it| all.contains(&it)))
+        && when
+            .workloads
+            .as_ref()
+            .is_none_or(|all| all.iter().any(|it| it.0 == position))
+        && when
+            .sensitivities
+            .as_ref()
+            .is_none_or(|all| all.contains(&workload.sensitivity))
 }
 
 fn names_no_owner(when: &Condition) -> bool {
@@ -125,25 +191,50 @@ fn names_no_owner(when: &Condition) -> bool {
 }
 
 fn is_meant(when: &Condition, at: ServiceIx, service: &Service, catalogue: &Catalogue) -> bool {
-    let provider = service.provider.and_then(|it| catalogue.providers.get(it.at()));
+    let provider = service
+        .provider
+        .and_then(|it| catalogue.providers.get(it.at()));
     let country = provider.and_then(|it| it.jurisdiction).or(service.country);
     when.services.as_ref().is_none_or(|all| all.contains(&at))
-        && when.categories.as_ref().is_none_or(|all| service.categories.iter().any(|it| all.contains(it)))
-        && when.providers.as_ref().is_none_or(|all| service.provider.is_some_and(|it| all.contains(&it)))
-        && when.jurisdictions.as_ref().is_none_or(|all| country.is_some_and(|it| all.contains(&it)))
-        && when.operators.as_ref().is_none_or(|all| service.operator.is_some_and(|it| all.contains(&it)))
+        && when
+            .categories
+            .as_ref()
+            .is_none_or(|all| service.categories.iter().any(|it| all.contains(it)))
+        && when
+            .providers
+            .as_ref()
+            .is_none_or(|all| service.provider.is_some_and(|it| all.contains(&it)))
+        && when
+            .jurisdictions
+            .as_ref()
+            .is_none_or(|all| country.is_some_and(|it| all.contains(&it)))
+        && when
+            .operators
+            .as_ref()
+            .is_none_or(|all| service.operator.is_some_and(|it| all.contains(&it)))
         && when.qualifications.as_ref().is_none_or(|all| {
-            service.qualifications.iter().any(|it| all.contains(&it.scheme))
+            service
+                .qualifications
+                .iter()
+                .any(|it| all.contains(&it.scheme))
         })
 }
 
 /// Whether evidence of a provider alone, without a listed service, can match.
-fn stands_behind(when: &Condition, at: ProviderIx, provider: &Provider, catalogue: &Catalogue) -> bool {
+fn stands_behind(
+    when: &Condition,
+    at: ProviderIx,
+    provider: &Provider,
+    catalogue: &Catalogue,
+) -> bool {
     let platform = |all: &Vec<_>| {
         has_platform(catalogue)
             && PLATFORM.iter().any(|id| {
                 let at = catalogue.categories.binary_search_by(|it| (**it).cmp(id));
-                at.is_ok_and(|at| all.iter().any(|it: &crate::catalogue::CategoryIx| it.at() == at))
+                at.is_ok_and(|at| {
+                    all.iter()
+                        .any(|it: &crate::catalogue::CategoryIx| it.at() == at)
+                })
             })
     };
     when.services.is_none()
@@ -151,5 +242,8 @@ fn stands_behind(when: &Condition, at: ProviderIx, provider: &Provider, catalogu
         && when.operators.is_none()
         && when.categories.as_ref().is_none_or(platform)
         && when.providers.as_ref().is_none_or(|all| all.contains(&at))
-        && when.jurisdictions.as_ref().is_none_or(|all| provider.jurisdiction.is_some_and(|it| all.contains(&it)))
+        && when
+            .jurisdictions
+            .as_ref()
+            .is_none_or(|all| provider.jurisdiction.is_some_and(|it| all.contains(&it)))
 }

@@ -1,7 +1,7 @@
 //! Words, dates, ports, countries: from text to what it means.
 
-use jiff::{Span, Timestamp};
 use jiff::civil::Date;
+use jiff::{Span, Timestamp};
 
 use super::Check;
 use crate::bundle::yaml::{self, At, Text, Values};
@@ -13,7 +13,11 @@ use crate::validity::{Moment, Validity};
 /// The place where a value is used (for an alias: where the alias stands).
 pub(super) fn place<T>(value: &At<T>, file: u32) -> Place {
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    Place { file, line: narrow(value.referenced.line()), column: narrow(value.referenced.column()) }
+    Place {
+        file,
+        line: narrow(value.referenced.line()),
+        column: narrow(value.referenced.column()),
+    }
 }
 
 /// A length of calendar time, as the texts give it.
@@ -49,7 +53,12 @@ impl std::fmt::Display for Length {
             Unit::Months => "month",
             Unit::Years => "year",
         };
-        write!(f, "{} {unit}{}", self.count, if self.count == 1 { "" } else { "s" })
+        write!(
+            f,
+            "{} {unit}{}",
+            self.count,
+            if self.count == 1 { "" } else { "s" }
+        )
     }
 }
 
@@ -58,7 +67,11 @@ pub(super) fn localised(text: &yaml::Localised) -> Localised {
     match text {
         yaml::Localised::Same(text) => both(text, text),
         yaml::Localised::Each(each) => {
-            let fr = each.fr.as_deref().or(each.en.as_deref()).unwrap_or_default();
+            let fr = each
+                .fr
+                .as_deref()
+                .or(each.en.as_deref())
+                .unwrap_or_default();
             both(fr, each.en.as_deref().unwrap_or(fr))
         }
     }
@@ -69,14 +82,24 @@ pub(super) fn procedure(written: &yaml::Procedure) -> Option<Localised> {
     let fr = written.fr.as_deref().or(written.en.as_deref());
     let en = written.en.as_deref().or(written.fr.as_deref());
     let with_link = |text: Option<&str>| {
-        [text, written.url.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [text, written.url.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    let text = Localised { fr: with_link(fr).into(), en: with_link(en).into() };
+    let text = Localised {
+        fr: with_link(fr).into(),
+        en: with_link(en).into(),
+    };
     (!text.fr.is_empty()).then_some(text)
 }
 
 fn both(fr: &str, en: &str) -> Localised {
-    Localised { fr: fr.into(), en: en.into() }
+    Localised {
+        fr: fr.into(),
+        en: en.into(),
+    }
 }
 
 impl Check<'_> {
@@ -86,13 +109,27 @@ impl Check<'_> {
     }
 
     /// Reports something wrong with a value.
-    pub(super) fn wrong(&mut self, code: Code, message: String, text: &Text, file: u32, help: impl Into<String>) {
-        let finding = Diagnostic::error(code, message).at(place(text, file)).help(help);
+    pub(super) fn wrong(
+        &mut self,
+        code: Code,
+        message: String,
+        text: &Text,
+        file: u32,
+        help: impl Into<String>,
+    ) {
+        let finding = Diagnostic::error(code, message)
+            .at(place(text, file))
+            .help(help);
         self.report(finding);
     }
 
     /// One of a few words.
-    pub(super) fn word<T: Copy>(&mut self, text: &Text, file: u32, choices: &[(&str, T)]) -> Option<T> {
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        text: &Text,
+        file: u32,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text.value) {
             return Some(*value);
         }
@@ -101,28 +138,57 @@ impl Check<'_> {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("one of: {}", words().collect::<Vec<_>>().join(", ")),
         };
-        self.wrong(Code::UnknownWord, format!("`{}` is not known here", text.value), text, file, help);
+        self.wrong(
+            Code::UnknownWord,
+            format!("`{}` is not known here", text.value),
+            text,
+            file,
+            help,
+        );
         None
     }
 
     /// `allow` or `deny`.
     pub(super) fn permission(&mut self, text: &Text, file: u32) -> Option<Permission> {
-        self.word(text, file, &[("allow", Permission::Allow), ("deny", Permission::Deny)])
+        self.word(
+            text,
+            file,
+            &[("allow", Permission::Allow), ("deny", Permission::Deny)],
+        )
     }
 
     /// `sensitive` or `standard`.
     pub(super) fn sensitivity(&mut self, text: &Text, file: u32) -> Option<Sensitivity> {
-        self.word(text, file, &[("sensitive", Sensitivity::Sensitive), ("standard", Sensitivity::Standard)])
+        self.word(
+            text,
+            file,
+            &[
+                ("sensitive", Sensitivity::Sensitive),
+                ("standard", Sensitivity::Standard),
+            ],
+        )
     }
 
     /// `allow`, `observe` or `deny`.
     pub(super) fn action(&mut self, text: &Text, file: u32) -> Option<Action> {
-        self.word(text, file, &[("allow", Action::Allow), ("observe", Action::Observe), ("deny", Action::Deny)])
+        self.word(
+            text,
+            file,
+            &[
+                ("allow", Action::Allow),
+                ("observe", Action::Observe),
+                ("deny", Action::Deny),
+            ],
+        )
     }
 
     /// `platform` or `front`.
     pub(super) fn role(&mut self, text: &Text, file: u32) -> Option<Role> {
-        self.word(text, file, &[("platform", Role::Platform), ("front", Role::Front)])
+        self.word(
+            text,
+            file,
+            &[("platform", Role::Platform), ("front", Role::Front)],
+        )
     }
 
     /// A country code.
@@ -130,7 +196,13 @@ impl Check<'_> {
         let country = Country::parse(&text.value);
         if country.is_none() {
             let message = format!("`{}` is not a country code", text.value);
-            self.wrong(Code::InvalidCountry, message, text, file, "write two capital letters: `FR`, `US`");
+            self.wrong(
+                Code::InvalidCountry,
+                message,
+                text,
+                file,
+                "write two capital letters: `FR`, `US`",
+            );
         }
         country
     }
@@ -140,28 +212,55 @@ impl Check<'_> {
         let moment = Moment::parse(&text.value).ok();
         if moment.is_none() {
             let message = format!("`{}` is not a date", text.value);
-            self.wrong(Code::InvalidDate, message, text, file, "write `2026-09-01`, or `2026-09-01T08:00:00Z`");
+            self.wrong(
+                Code::InvalidDate,
+                message,
+                text,
+                file,
+                "write `2026-09-01`, or `2026-09-01T08:00:00Z`",
+            );
         }
         moment
     }
 
     /// When something holds; what ends before it begins is reported.
-    pub(super) fn validity(&mut self, from: Option<&Text>, until: Option<&Text>, file: u32) -> Validity {
-        let start = from.and_then(|text| self.date(text, file)).map(Moment::start);
-        let end = until.and_then(|text| self.date(text, file)).map(Moment::end);
+    pub(super) fn validity(
+        &mut self,
+        from: Option<&Text>,
+        until: Option<&Text>,
+        file: u32,
+    ) -> Validity {
+        let start = from
+            .and_then(|text| self.date(text, file))
+            .map(Moment::start);
+        let end = until
+            .and_then(|text| self.date(text, file))
+            .map(Moment::end);
         if let (Some(start), Some(end), Some(text)) = (start, end, until)
             && end <= start
         {
             let message = "it ends before it begins, so it never holds".to_owned();
-            self.wrong(Code::EmptyPeriod, message, text, file, "check which of the two dates is meant");
+            self.wrong(
+                Code::EmptyPeriod,
+                message,
+                text,
+                file,
+                "check which of the two dates is meant",
+            );
         }
-        Validity { from: start, until: end }
+        Validity {
+            from: start,
+            until: end,
+        }
     }
 
     /// `12 months`, `90 days`, `1 year`.
     pub(super) fn length(&mut self, text: &Text, file: u32) -> Option<Length> {
         let mut words = text.value.split_whitespace();
-        let count = words.next().and_then(|count| count.parse().ok()).filter(|count| (1..=1_200).contains(count));
+        let count = words
+            .next()
+            .and_then(|count| count.parse().ok())
+            .filter(|count| (1..=1_200).contains(count));
         let unit = match words.next() {
             Some("day" | "days") => Some(Unit::Days),
             Some("month" | "months") => Some(Unit::Months),
@@ -169,11 +268,20 @@ impl Check<'_> {
             _ => None,
         };
         let length = words.next().is_none().then_some(()).and_then(|()| {
-            Some(Length { count: count?, unit: unit? })
+            Some(Length {
+                count: count?,
+                unit: unit?,
+            })
         });
         if length.is_none() {
             let message = format!("`{}` is not a length of time", text.value);
-            self.wrong(Code::InvalidPeriod, message, text, file, "write a number of days, months or years: `12 months`");
+            self.wrong(
+                Code::InvalidPeriod,
+                message,
+                text,
+                file,
+                "write a number of days, months or years: `12 months`",
+            );
         }
         length
     }
@@ -188,7 +296,13 @@ impl Check<'_> {
                 ranges.push(range);
             } else {
                 let message = format!("`{}` is not a port or a range of ports", text.value);
-                self.wrong(Code::InvalidPort, message, text, file, "write `any`, `443` or \"1024-65535\"");
+                self.wrong(
+                    Code::InvalidPort,
+                    message,
+                    text,
+                    file,
+                    "write `any`, `443` or \"1024-65535\"",
+                );
             }
         }
         PortSet::new(ranges)
@@ -196,7 +310,8 @@ impl Check<'_> {
 
     /// The instant at which a test or warning looks; used where something has ended by today.
     pub(super) fn is_past(&self, validity: Validity) -> bool {
-        self.today.is_some_and(|today: Timestamp| validity.is_past(today))
+        self.today
+            .is_some_and(|today: Timestamp| validity.is_past(today))
     }
 }
 

@@ -126,7 +126,11 @@ mod tests {
     fn words_are_kebab_case_and_unique() {
         let mut words: Vec<_> = Code::ALL.map(Code::as_str).to_vec();
         for word in &words {
-            assert!(word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{word}");
+            assert!(
+                word.bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'),
+                "{word}"
+            );
         }
         words.sort_unstable();
         words.dedup();

@@ -33,7 +33,10 @@ impl Findings {
     pub fn push(&mut self, finding: Diagnostic) {
         let of_code = self.per_code.entry(finding.code).or_default();
         if *of_code >= Self::MAX_PER_CODE || self.kept.len() >= Self::MAX {
-            *self.left_out.entry((finding.severity, finding.code)).or_default() += 1;
+            *self
+                .left_out
+                .entry((finding.severity, finding.code))
+                .or_default() += 1;
         } else {
             *of_code += 1;
             self.kept.push(finding);
@@ -43,7 +46,12 @@ impl Findings {
     /// Sorts by file, line and column, and drops repetitions.
     pub fn sort(&mut self) {
         self.kept.sort_by(|a, b| {
-            (a.place(), a.severity, a.code, &a.message).cmp(&(b.place(), b.severity, b.code, &b.message))
+            (a.place(), a.severity, a.code, &a.message).cmp(&(
+                b.place(),
+                b.severity,
+                b.code,
+                &b.message,
+            ))
         });
         self.kept.dedup();
     }
@@ -55,15 +63,24 @@ impl Findings {
 
     /// How many were left out, by severity and code.
     pub fn left_out(&self) -> impl Iterator<Item = (Severity, Code, usize)> + '_ {
-        self.left_out.iter().map(|(&(severity, code), &count)| (severity, code, count))
+        self.left_out
+            .iter()
+            .map(|(&(severity, code), &count)| (severity, code, count))
     }
 
     /// How many there are of a severity, those left out included.
     #[must_use]
     pub fn count(&self, severity: Severity) -> usize {
-        let kept = self.kept.iter().filter(|finding| finding.severity == severity).count();
-        let left_out: usize =
-            self.left_out().filter(|&(of, ..)| of == severity).map(|(.., count)| count).sum();
+        let kept = self
+            .kept
+            .iter()
+            .filter(|finding| finding.severity == severity)
+            .count();
+        let left_out: usize = self
+            .left_out()
+            .filter(|&(of, ..)| of == severity)
+            .map(|(.., count)| count)
+            .sum();
         kept + left_out
     }
 

@@ -48,7 +48,12 @@ impl Findings {
             text.push('\n');
         }
         for (severity, code, count) in self.left_out() {
-            let _ = writeln!(text, "{}[{}]: and {count} more of these\n", severity.as_str(), code.as_str());
+            let _ = writeln!(
+                text,
+                "{}[{}]: and {count} more of these\n",
+                severity.as_str(),
+                code.as_str()
+            );
         }
         text.push_str(&self.summary());
         text.push('\n');
@@ -63,10 +68,18 @@ impl Findings {
             .map(|severity| (severity, self.count(severity)))
             .filter(|&(_, count)| count > 0)
             .map(|(severity, count)| {
-                format!("{count} {}{}", severity.as_str(), if count == 1 { "" } else { "s" })
+                format!(
+                    "{count} {}{}",
+                    severity.as_str(),
+                    if count == 1 { "" } else { "s" }
+                )
             })
             .collect();
-        if parts.is_empty() { "no findings".to_owned() } else { parts.join(", ") }
+        if parts.is_empty() {
+            "no findings".to_owned()
+        } else {
+            parts.join(", ")
+        }
     }
 
     /// All findings as JSON, an object each; those left out as a `count`.
@@ -130,11 +143,27 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn render_one(out: &mut String, finding: &Diagnostic, sources: &dyn Sources, lines: &Lines<'_>, colour: Colour) {
+fn render_one(
+    out: &mut String,
+    finding: &Diagnostic,
+    sources: &dyn Sources,
+    lines: &Lines<'_>,
+    colour: Colour,
+) {
     let severity = finding.severity;
     let head = format!("{}[{}]", severity.as_str(), finding.code.as_str());
-    let _ = writeln!(out, "{}: {}", paint(&head, severity, colour), clean(&finding.message));
-    let gutter = finding.labels.iter().map(|(place, _)| place.line.to_string().len()).max().unwrap_or(1);
+    let _ = writeln!(
+        out,
+        "{}: {}",
+        paint(&head, severity, colour),
+        clean(&finding.message)
+    );
+    let gutter = finding
+        .labels
+        .iter()
+        .map(|(place, _)| place.line.to_string().len())
+        .max()
+        .unwrap_or(1);
     for (index, (place, text)) in finding.labels.iter().enumerate() {
         let arrow = if index == 0 { "-->" } else { ":::" };
         let _ = writeln!(out, "{:gutter$}{arrow} {}", "", position(*place, sources));
@@ -171,7 +200,13 @@ fn excerpt(out: &mut String, line: &str, place: Place, label: &str, gutter: usiz
         return;
     }
     let carets = "^".repeat(token_width(line, start).clamp(1, LINE_WIDTH - BEFORE_CARET));
-    let _ = writeln!(out, "{:gutter$} | {:caret$}{carets} {}", "", "", clean(label));
+    let _ = writeln!(
+        out,
+        "{:gutter$} | {:caret$}{carets} {}",
+        "",
+        "",
+        clean(label)
+    );
     // No blank at the end of a line without a label.
     let trimmed = out.trim_end_matches([' ', '\n']).len();
     out.truncate(trimmed);
@@ -211,13 +246,22 @@ fn window(line: &str, start: usize) -> (String, usize) {
 fn token_width(line: &str, start: usize) -> usize {
     let rest: Vec<char> = line.chars().skip(start).collect();
     let end = match rest.first() {
-        Some(&quote @ ('"' | '\'')) => {
-            rest.iter().skip(1).position(|&c| c == quote).map_or(1, |at| at + 2)
-        }
+        Some(&quote @ ('"' | '\'')) => rest
+            .iter()
+            .skip(1)
+            .position(|&c| c == quote)
+            .map_or(1, |at| at + 2),
         Some('{' | '[' | '-') => 1,
         _ => {
-            let end = rest.iter().position(|c| c.is_whitespace()).unwrap_or(rest.len());
-            let trailing = rest[..end].iter().rev().take_while(|c| ",]}:".contains(**c)).count();
+            let end = rest
+                .iter()
+                .position(|c| c.is_whitespace())
+                .unwrap_or(rest.len());
+            let trailing = rest[..end]
+                .iter()
+                .rev()
+                .take_while(|c| ",]}:".contains(**c))
+                .count();
             end - trailing
         }
     };

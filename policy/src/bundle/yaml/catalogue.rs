@@ -36,9 +36,24 @@ pub(crate) struct Service {
 impl Service {
     /// The keys that `unverified` may name.
     pub(crate) const FIELDS: [&'static str; 18] = [
-        "name", "provider", "country", "category", "qualification", "operated_by", "shared", "domains",
-        "domains_from", "addresses", "addresses_from", "alternatives", "requires", "hosted_on", "url",
-        "note", "source", "sources",
+        "name",
+        "provider",
+        "country",
+        "category",
+        "qualification",
+        "operated_by",
+        "shared",
+        "domains",
+        "domains_from",
+        "addresses",
+        "addresses_from",
+        "alternatives",
+        "requires",
+        "hosted_on",
+        "url",
+        "note",
+        "source",
+        "sources",
     ];
 }
 
@@ -82,7 +97,10 @@ pub(crate) struct Provider {
 
 /// Suffixes of a provider with one role.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table of `names` or `from`, and `role`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of `names` or `from`, and `role`"
+)]
 pub(crate) struct NameSet {
     pub(crate) names: Option<Values>,
     pub(crate) from: Option<Values>,
@@ -95,7 +113,10 @@ pub(crate) struct NameSet {
 
 /// Ranges of a provider with one role.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table of `prefixes` or `from`, and `role`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table of `prefixes` or `from`, and `role`"
+)]
 pub(crate) struct AddressSet {
     pub(crate) prefixes: Option<Values>,
     pub(crate) from: Option<Values>,

@@ -17,12 +17,20 @@ pub(crate) type Text = Spanned<String>;
 /// The place of `location` in `file`.
 pub(crate) fn place_of(location: Location, file: u32) -> Place {
     let narrow = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-    Place { file, line: narrow(location.line()), column: narrow(location.column()) }
+    Place {
+        file,
+        line: narrow(location.line()),
+        column: narrow(location.column()),
+    }
 }
 
 /// The file as a whole.
 pub(crate) fn file_place(file: u32) -> Place {
-    Place { file, line: 0, column: 0 }
+    Place {
+        file,
+        line: 0,
+        column: 0,
+    }
 }
 
 /// One value or a list of them.
@@ -37,7 +45,11 @@ impl<'de> Deserialize<'de> for Values {
         let raw = Spanned::<OneOrMany>::deserialize(deserializer)?;
         let items = match raw.value {
             OneOrMany::One(value) => {
-                vec![Spanned { value, referenced: raw.referenced, defined: raw.defined }]
+                vec![Spanned {
+                    value,
+                    referenced: raw.referenced,
+                    defined: raw.defined,
+                }]
             }
             OneOrMany::Many(items) => items,
         };

@@ -1,1 +1,0 @@
-//! Tables of (given, expect) for the five steps.
