@@ -1,0 +1,210 @@
+//! How many connections at once: in all, and from one source; and what the machine carries.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{Entry, RandomState};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Notify;
+
+/// Idle connections to origins that are kept for the next plain HTTP request.
+pub const POOL: usize = 256;
+
+/// Descriptors kept for those, for listeners, the log, the resolver and reloads.
+pub const RESERVE: usize = POOL + 128;
+
+/// Descriptors of one connection: the client's and the origin's.
+const PER_CONNECTION: usize = 2;
+
+/// Tables of sources, so that cores do not wait for each other.
+const SHARDS: usize = 16;
+
+/// Why a connection is not served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// There are as many as the gate serves in all.
+    Connections,
+    /// This source has as many as one source may have.
+    PerSource,
+}
+
+impl Full {
+    /// The word for it in logs, metrics and headers.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Connections => "connection-limit",
+            Self::PerSource => "source-limit",
+        }
+    }
+}
+
+/// Counts live connections and refuses those beyond the limits.
+#[derive(Debug)]
+pub struct Admission {
+    most: usize,
+    most_per_source: usize,
+    live: AtomicUsize,
+    idle: Notify,
+    sources: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
+    hasher: RandomState,
+}
+
+impl Admission {
+    /// At most `most` connections in all and `most_per_source` from one address.
+    #[must_use]
+    pub fn new(most: usize, most_per_source: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            most_per_source,
+            live: AtomicUsize::new(0),
+            idle: Notify::new(),
+            sources: Default::default(),
+            hasher: RandomState::new(),
+        })
+    }
+
+    /// Lets a connection from `source` in; it counts until the ticket is dropped.
+    ///
+    /// # Errors
+    /// [`Full`] if there is no room.
+    pub fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Ticket, Full> {
+        if self.live.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.leave();
+            return Err(Full::Connections);
+        }
+        let mut shard = self.shard(source);
+        let count = shard.entry(source).or_default();
+        if *count >= self.most_per_source {
+            drop(shard);
+            self.leave();
+            return Err(Full::PerSource);
+        }
+        *count += 1;
+        drop(shard);
+        Ok(Ticket { admission: Arc::clone(self), source })
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Waits until there are none.
+    pub async fn none_left(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.live() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn leave(&self) {
+        if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    fn shard(&self, source: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        let at = self.hasher.hash_one(source) as usize % SHARDS;
+        // The table is whole after every statement that touches it: a panic elsewhere spoils nothing.
+        self.sources[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that counts against the limits.
+#[derive(Debug)]
+pub struct Ticket {
+    admission: Arc<Admission>,
+    source: IpAddr,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut shard = self.admission.shard(self.source);
+        if let Entry::Occupied(mut entry) = shard.entry(self.source) {
+            *entry.get_mut() -= 1;
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+        drop(shard);
+        self.admission.leave();
+    }
+}
+
+/// Raises the soft limit of descriptors to the hard one and says what it then is.
+#[must_use]
+pub fn raise_descriptors() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Not allowed in some sandboxes: then the soft limit is what there is.
+    let current = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
+}
+
+/// How many connections so many descriptors carry; at least one.
+#[must_use]
+pub fn connections_for(descriptors: usize) -> usize {
+    (descriptors.saturating_sub(RESERVE) / PER_CONNECTION).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_ticket_is_gone() {
+        let admission = Admission::new(3, 2);
+        let one = admission.admit(ip("192.0.2.1")).unwrap();
+        let _two = admission.admit(ip("192.0.2.1")).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Full::PerSource);
+        let _three = admission.admit(ip("192.0.2.2")).unwrap();
+        assert_eq!(admission.admit(ip("192.0.2.3")).unwrap_err(), Full::Connections);
+        assert_eq!(admission.live(), 3);
+        drop(one);
+        assert!(admission.admit(ip("192.0.2.1")).is_ok());
+        assert_eq!(admission.live(), 2);
+    }
+
+    #[test]
+    fn a_source_that_left_is_forgotten() {
+        let admission = Admission::new(10, 10);
+        drop(admission.admit(ip("2001:db8::1")).unwrap());
+        assert!(admission.sources.iter().all(|shard| shard.lock().unwrap().is_empty()));
+    }
+
+    #[tokio::test]
+    async fn the_last_one_to_leave_is_noticed() {
+        let admission = Admission::new(10, 10);
+        let ticket = admission.admit(ip("192.0.2.1")).unwrap();
+        let waiter = tokio::spawn({
+            let admission = Arc::clone(&admission);
+            async move { admission.none_left().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiter.is_finished());
+        drop(ticket);
+        waiter.await.unwrap();
+    }
+
+    #[test]
+    fn descriptors_make_connections() {
+        for (descriptors, connections) in [(0, 1), (384, 1), (1024, 320), (20_000, 9808)] {
+            assert_eq!(connections_for(descriptors), connections);
+        }
+    }
+}
