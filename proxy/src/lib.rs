@@ -9,6 +9,13 @@
     )
 )]
 
+pub mod addr;
+pub mod client_hello;
 pub mod config;
 pub mod dns;
 pub mod ledger;
+pub mod limits;
+pub mod linger;
+pub mod relay;
+pub mod reply;
+pub mod upstream;

@@ -1,0 +1,158 @@
+//! What clients are told: the 200, refusals in their language and format, faults in the same voice.
+
+pub mod audience;
+mod page;
+mod problem;
+pub mod refusal;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::StatusCode;
+use octroi_policy::catalogue::Language;
+
+pub use audience::{Audience, Format};
+pub use refusal::Refusal;
+pub use status::ProxyStatus;
+
+/// The 200 to a CONNECT: no length, no encoding (RFC 9110 section 9.3.6).
+pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
+
+/// Who we are in `Via`, `Proxy-Status` and the like.
+pub const PSEUDONYM: &str = "octroi";
+
+/// What happens to the connection after a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// Another request may follow.
+    KeepAlive,
+    /// Nothing more is read.
+    Close,
+}
+
+/// A whole answer of our own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields, but for those that frame the message.
+    pub fields: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Reply {
+    /// A refusal: 403, with everything the person or program needs to go on.
+    #[must_use]
+    pub fn refusal(refusal: &Refusal<'_>, audience: Audience) -> Self {
+        let status = ProxyStatus::denied(refusal.rule.unwrap_or(refusal.ground), refusal.incident);
+        let body = match audience.format {
+            Format::Page => page::refusal(refusal, audience.language),
+            Format::Problem => problem::refusal(refusal, audience.language),
+        };
+        Self::new(StatusCode::FORBIDDEN, &status, audience, body)
+    }
+
+    /// Everything else that ends a request: our reading of it, or of the way to its origin, failed.
+    #[must_use]
+    pub fn fault(fault: &Fault, incident: &str, audience: Audience) -> Self {
+        let status = ProxyStatus::failed(fault.proxy_error, fault.reason, incident);
+        let body = match audience.format {
+            Format::Page => page::fault(fault, incident, audience.language),
+            Format::Problem => problem::fault(fault, incident, audience.language),
+        };
+        Self::new(fault.status(), &status, audience, body)
+    }
+
+    fn new(status: StatusCode, proxy_status: &ProxyStatus, audience: Audience, body: String) -> Self {
+        let mut fields = vec![
+            ("Content-Type", audience.format.media_type().to_owned()),
+            ("Content-Language", audience.language_tag().to_owned()),
+            ("Proxy-Status", proxy_status.to_string()),
+            ("Cache-Control", "no-store".to_owned()),
+            ("X-Content-Type-Options", "nosniff".to_owned()),
+        ];
+        if audience.format == Format::Page {
+            fields.push(("Content-Security-Policy", page::SECURITY_POLICY.to_owned()));
+            fields.push(("Referrer-Policy", "no-referrer".to_owned()));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            fields.push(("Retry-After", "5".to_owned()));
+        }
+        Self { status, fields, body }
+    }
+
+    /// The fields as they go on the wire: none holds a line break, whatever it is made of.
+    pub fn wire_fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.fields.iter().map(|(name, value)| (*name, field_value(value)))
+    }
+
+    /// As it goes on the wire; without the body for a HEAD request.
+    #[must_use]
+    pub fn to_bytes(&self, after: After, is_head: bool) -> Bytes {
+        let reason = self.status.canonical_reason().unwrap_or_default();
+        let mut text = format!("HTTP/1.1 {} {reason}\r\n", self.status.as_str());
+        for (name, value) in self.wire_fields() {
+            let _ = write!(text, "{name}: {value}\r\n");
+        }
+        let _ = write!(text, "Content-Length: {}\r\n", self.body.len());
+        if after == After::Close {
+            text.push_str("Connection: close\r\n");
+        }
+        text.push_str("\r\n");
+        if !is_head {
+            text.push_str(&self.body);
+        }
+        text.into()
+    }
+}
+
+/// Whatever a field is made of, it stays one field.
+fn field_value(value: &str) -> String {
+    let plain = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+    value.chars().map(plain).collect()
+}
+
+/// Something other than the policy ended a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    status: u16,
+    /// The word for it in logs, metrics and headers.
+    pub reason: &'static str,
+    /// The error type of RFC 9209 section 2.3.
+    pub proxy_error: &'static str,
+    french: &'static str,
+    english: &'static str,
+}
+
+impl Fault {
+    /// A fault: status, reason, RFC 9209 error type, and a sentence in French and in English.
+    #[must_use]
+    pub const fn new(
+        status: u16,
+        reason: &'static str,
+        proxy_error: &'static str,
+        french: &'static str,
+        english: &'static str,
+    ) -> Self {
+        Self { status, reason, proxy_error, french, english }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_GATEWAY)
+    }
+
+    /// The sentence for people.
+    #[must_use]
+    pub fn sentence(&self, language: Language) -> &'static str {
+        match language {
+            Language::French => self.french,
+            Language::English => self.english,
+        }
+    }
+}
