@@ -2,6 +2,8 @@
 
 pub(crate) mod list;
 mod read;
+#[cfg(test)]
+mod tests;
 pub(crate) mod yaml;
 
 use std::sync::Arc;

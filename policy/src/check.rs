@@ -3,6 +3,7 @@
 //! A file whose shape is broken is left out after its first finding; ids that stand in it are
 //! remembered, so that one broken file does not make every reference to it a finding too.
 
+mod alternatives;
 mod ambiguity;
 mod catalogue;
 mod conditions;
@@ -31,6 +32,7 @@ use crate::diagnostic::{Diagnostic, Findings};
 use crate::ministry::Permission;
 use crate::model::Model;
 
+pub use alternatives::denied_alternatives;
 use documents::Documents;
 use ids::Ids;
 

@@ -196,6 +196,24 @@ fn shape_error(error: &Error, file: u32, owner: Owner) -> Diagnostic {
             format!("expected {}, found {unexpected}", in_our_words(expected)),
         )
         .at(place),
+        Error::InvalidBooleanStrict { .. } => {
+            Diagnostic::error(Code::InvalidValue, "expected `true` or `false`").at(place)
+        }
+        Error::NullIntoString { .. } => {
+            Diagnostic::error(Code::InvalidValue, "expected a text, found nothing")
+                .at(place)
+                .help("write a value, or remove the key")
+        }
+        Error::InvalidScalar { ty, .. } => Diagnostic::error(
+            Code::InvalidValue,
+            format!("expected {}", scalar_in_our_words(ty)),
+        )
+        .at(place),
+        Error::Unexpected { expected, .. } => Diagnostic::error(
+            Code::InvalidValue,
+            format!("expected {}", in_our_words(expected)),
+        )
+        .at(place),
         other => {
             let text = other.to_string();
             let first = text.lines().next().unwrap_or_default();
@@ -227,6 +245,15 @@ fn unknown_key(field: &str, expected: &[&'static str], owner: Owner) -> Diagnost
         Some(near) => unknown.help(format!("did you mean `{near}`?")),
         None if expected.is_empty() => unknown,
         None => unknown.help(format!("known here: {}", expected.join(", "))),
+    }
+}
+
+/// `u16` and its like, as people call them.
+fn scalar_in_our_words(ty: &str) -> &str {
+    match ty {
+        "u8" | "u16" | "u32" | "u64" | "i64" | "unsigned integer" | "integer" => "a number",
+        "bool" | "boolean" => "`true` or `false`",
+        other => other,
     }
 }
 

@@ -13,7 +13,7 @@ use super::{Check, conditions, values};
 use crate::bundle::list::{Entry, Reading};
 use crate::bundle::yaml::{self, Text};
 use crate::catalogue::{Id, ListIx, Place, Role};
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::model::{AddressOwner, List};
 use crate::pattern::Pattern;
 use crate::rule::{Effect, Mode, Reference, Rule};
@@ -63,12 +63,16 @@ pub(super) fn build(
     let mut rules = Vec::new();
     for written in documents.rules() {
         let before = lists.blocked.len();
+        let errors = check.findings.count(Severity::Error);
         let rule = rule(check, &written, ids, &mut lists);
         let wide = conditions::accepts_wide(check, &written.it.when.value, written.file);
         if rule.effect != Effect::Block || wide {
             lists.blocked.truncate(before);
         }
-        super::unused::rule(check, &written, &rule, catalogue, people, &lists.lists);
+        // A rule with a mistake in it is not also told that it matches nothing.
+        if check.findings.count(Severity::Error) == errors {
+            super::unused::rule(check, &written, &rule, catalogue, people, &lists.lists);
+        }
         rules.push(rule);
     }
     too_wide(check, &lists.blocked, catalogue);

@@ -138,15 +138,17 @@ fn never_matches(
     if !somebody {
         return Some("no workload fits");
     }
-    // An empty list is an error of its own; a list that was not found, too.
+    // Of a list file, emptiness is an error of its own.
     let listed = when.lists.as_ref().is_none_or(|used| {
         used.is_empty()
-            || used
-                .iter()
-                .any(|list| lists.get(list.at()).is_none_or(|list| list.entries > 0))
+            || used.iter().any(|list| {
+                lists
+                    .get(list.at())
+                    .is_none_or(|it| it.entries > 0 || !it.id.contains('#'))
+            })
     });
     if !listed {
-        return Some("its lists are empty");
+        return Some("it names no name or address");
     }
     let something = names_no_owner(when)
         || (0..)
