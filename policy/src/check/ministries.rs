@@ -324,7 +324,8 @@ fn overlapping(check: &mut Check<'_>, workloads: &[Workload], claims: &[Claim]) 
 /// One has a kind of selector that the other lacks, or both have it with nothing in common.
 fn told_apart(a: &Workload, b: &Workload) -> bool {
     fn differ<T: PartialEq>(a: &[T], b: &[T]) -> bool {
-        !(a.is_empty() && b.is_empty()) && !a.iter().any(|it| b.contains(it))
+        let anything = !a.is_empty() || !b.is_empty();
+        anything && !a.iter().any(|it| b.contains(it))
     }
     differ(&a.certificates, &b.certificates) || differ(&a.listeners, &b.listeners)
 }

@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a>(
     if length == 0 || length > MAX_LENGTH {
         return None;
     }
-    let limit = ((length + 1) / 3).max(1);
+    let limit = (length + 1) / 3;
     candidates
         .into_iter()
         .take(MAX_CANDIDATES)
