@@ -193,6 +193,12 @@ impl Ledger {
         self.log.admit().await
     }
 
+    /// Whether a new flow may be recorded now, as far as the log is concerned.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.log.is_writable()
+    }
+
     /// Begins a flow.
     #[must_use]
     pub fn open(&self, mut opened: Opened) -> Entry {

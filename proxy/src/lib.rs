@@ -10,6 +10,7 @@
 )]
 
 pub mod addr;
+pub mod admin;
 pub mod client_hello;
 pub mod config;
 pub mod dns;
@@ -17,5 +18,6 @@ pub mod ledger;
 pub mod limits;
 pub mod linger;
 pub mod relay;
+pub mod reload;
 pub mod reply;
 pub mod upstream;

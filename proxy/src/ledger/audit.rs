@@ -101,6 +101,11 @@ impl Log {
         self.writer.is_some()
     }
 
+    /// Whether flows are let in, as far as failures are concerned.
+    pub(super) fn is_writable(&self) -> bool {
+        self.state.on_failure == OnFailure::Serve || !self.state.failing.load(Ordering::Acquire)
+    }
+
     /// Waits until a new flow may begin.
     pub(super) async fn admit(&self) -> Result<(), Unwritable> {
         let state = &*self.state;

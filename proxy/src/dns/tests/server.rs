@@ -27,13 +27,15 @@ pub(super) enum Reply {
     Garbage,
 }
 
+/// Name, type, transport.
+type Question = (String, RecordType, &'static str);
 type Zone = HashMap<(String, RecordType), Reply>;
 
 #[derive(Clone)]
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     zone: Arc<Mutex<Zone>>,
-    asked: Arc<Mutex<Vec<(String, RecordType, &'static str)>>>,
+    asked: Arc<Mutex<Vec<Question>>>,
 }
 
 impl Server {

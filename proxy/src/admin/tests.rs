@@ -1,0 +1,167 @@
+use std::path::Path;
+
+use pingora::protocols::http::ServerSession;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::config::{Audit, OnFailure, PolicySource, Sink};
+
+const POLICY: &str =
+    "version: 1\nname: test\ndefault: allow\nunassigned: { sensitivity: standard }\n";
+
+fn admin(directory: &Path, sink: Sink) -> Admin {
+    let path = directory.join("policy.yaml");
+    std::fs::write(&path, POLICY).unwrap();
+    let audit = Audit {
+        sink,
+        on_failure: OnFailure::Refuse,
+        ..Audit::default()
+    };
+    let ledger = Ledger::open_books(&audit, 10_000).unwrap();
+    let policy = Handle::start(PolicySource::Path(path), ledger.clone()).unwrap();
+    Admin {
+        policy,
+        ledger,
+        is_local: true,
+    }
+}
+
+/// What is answered to a request: status and headers as text, and the body.
+async fn ask(admin: &Admin, request: &str) -> (String, String) {
+    let (mut client, server) = tokio::io::duplex(65_536);
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut session = ServerSession::new_http1(Box::new(server));
+    assert!(session.read_request().await.unwrap());
+    let response = admin.response(&mut session).await;
+    let (head, body) = response.into_parts();
+    drop(session);
+    drop(client.read(&mut [0; 1]).await);
+    (
+        format!("{} {:?}", head.status.as_u16(), head.headers),
+        String::from_utf8(body).unwrap(),
+    )
+}
+
+async fn status(admin: &Admin, request: &str) -> u16 {
+    ask(admin, request).await.0[..3].parse().unwrap()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:9128\r\n\r\n")
+}
+
+#[tokio::test]
+async fn each_path_answers_to_its_methods_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let admin = admin(directory.path(), Sink::Off);
+    let host = "Host: localhost:9128\r\n";
+    for (line, expected) in [
+        ("GET /metrics", 200),
+        ("HEAD /metrics", 200),
+        ("GET /-/healthy", 200),
+        ("GET /-/ready", 200),
+        ("GET /-/ready?verbose", 200),
+        ("POST /-/reload", 200),
+        ("GET /-/reload", 405),
+        ("POST /metrics", 405),
+        ("DELETE /-/ready", 405),
+        ("GET /", 404),
+        ("GET /metrics/", 404),
+        ("GET /%3Cscript", 404),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\n{host}Content-Length: 0\r\n\r\n");
+        let (head, body) = ask(&admin, &request).await;
+        assert_eq!(head[..3].parse(), Ok(expected), "{line}: {head}");
+        assert!(!body.contains("%3C"), "{line}");
+        assert!(
+            head.contains("nosniff") && head.contains("no-store"),
+            "{head}"
+        );
+        assert_eq!(head.contains("allow"), expected == 405, "{head}");
+        assert_eq!(body.is_empty(), line.starts_with("HEAD"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn pages_elsewhere_cannot_use_a_browser_against_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut admin = admin(directory.path(), Sink::Off);
+    let with = |host: &str| format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    for (host, expected) in [
+        ("127.0.0.1:9128", 200),
+        ("localhost", 200),
+        ("[::1]:9128", 200),
+        ("127.0.0.1", 200),
+        ("rebound.example:9128", 421),
+        ("192.0.2.1", 421),
+        ("", 421),
+    ] {
+        assert_eq!(status(&admin, &with(host)).await, expected, "{host}");
+    }
+    let post = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.example\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(status(&admin, post).await, 403);
+    admin.is_local = false;
+    assert_eq!(status(&admin, &with("gate.example:9128")).await, 200);
+}
+
+#[tokio::test]
+async fn a_reload_answers_with_what_is_in_force_or_with_the_findings() {
+    let directory = tempfile::tempdir().unwrap();
+    let admin = admin(directory.path(), Sink::Off);
+    let post = "POST /-/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    let path = directory.path().join("policy.yaml");
+    let first = admin.policy.status().digest;
+    assert_eq!(ask(&admin, post).await.1, format!("unchanged: {first}\n"));
+
+    std::fs::write(&path, "version: 1\nname: test\ndefault: alow\n").unwrap();
+    let (head, body) = ask(&admin, post).await;
+    assert!(head.starts_with("422"), "{head}");
+    assert!(body.contains("policy.yaml:3:"), "{body}");
+    let (head, body) = ask(&admin, &get("/-/ready")).await;
+    assert!(head.starts_with("200"), "{head}");
+    let ready: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(ready["policy"]["digest"], *first);
+    assert!(
+        ready["rejected"]["findings"]
+            .as_str()
+            .unwrap()
+            .contains("policy.yaml:3:"),
+        "{body}"
+    );
+
+    std::fs::write(&path, POLICY.replace("default: allow", "default: deny")).unwrap();
+    let (_, body) = ask(&admin, post).await;
+    let second = admin.policy.status().digest;
+    assert_ne!(first, second);
+    assert_eq!(body, format!("in force: {second}\n"));
+    let ready: Value = serde_json::from_str(&ask(&admin, &get("/-/ready")).await.1).unwrap();
+    assert_eq!(
+        (&ready["status"], &ready["rejected"]),
+        (&Value::from("ready"), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_gate_that_cannot_record_is_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    let link = directory.path().join("audit.jsonl");
+    std::os::unix::fs::symlink("/dev/full", &link).unwrap();
+    let admin = admin(directory.path(), Sink::File(link));
+    assert_eq!(status(&admin, &get("/-/ready")).await, 200);
+    let rejected = crate::ledger::Rejected {
+        client: "192.0.2.1".parse().unwrap(),
+        client_port: 1,
+        listener: &"explicit".into(),
+        reason: "malformed-head",
+        status: 400,
+        detail: None,
+    };
+    admin.ledger.reject(&rejected);
+    assert!(!admin.ledger.flush().await);
+    let (head, body) = ask(&admin, &get("/-/ready")).await;
+    assert!(head.starts_with("503"), "{head}");
+    assert!(body.contains("cannot be written"), "{body}");
+    let (_, metrics) = ask(&admin, &get("/metrics")).await;
+    assert!(metrics.contains("octroi_client_errors_total{reason=\"malformed-head\"} 1"));
+}
