@@ -157,3 +157,47 @@ fn a_million_names_are_checked_in_seconds() {
     assert_eq!(checked.model.unwrap().listed_names.len(), 1_000_000);
     assert!(took < Duration::from_secs(30), "{took:?}");
 }
+
+mod hostile {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Half-written and overwritten files are findings or fine, and always can be shown.
+        #[test]
+        fn a_torn_file_never_panics(file in any::<prop::sample::Index>(), from in any::<prop::sample::Index>(), length in 0usize..200, put in ".{0,12}") {
+            let example = example();
+            let torn = file.index(example.files().len());
+            let files = example.files().iter().enumerate().map(|(at, source)| {
+                let mut bytes = source.text().as_bytes().to_vec();
+                if at == torn && !bytes.is_empty() {
+                    let start = from.index(bytes.len());
+                    let end = (start + length).min(bytes.len());
+                    bytes.splice(start..end, put.bytes());
+                }
+                (source.path().to_owned(), bytes)
+            });
+            let bundle = Bundle::from_files(files).unwrap();
+            let checked = check(&bundle, Some("2026-11-24T00:00:00Z".parse().unwrap()));
+            prop_assert_eq!(checked.model.is_none(), checked.findings.has_errors());
+            let shown = checked.findings.render(&bundle, Colour::Never);
+            let escape = char::from(27);
+            prop_assert!(!shown.contains(escape));
+            if let Some(model) = checked.model {
+                let _ = crate::Policy::compile(model);
+            }
+        }
+
+        /// Any line of a list is an entry, nothing, or a finding.
+        #[test]
+        fn any_list_can_be_read(text in "(.{0,40}\n){0,12}") {
+            let policy = format!("{HEAD}rules:\n  - {{ id: r, effect: block, when: {{ domains_from: lists/a.txt, addresses_from: lists/b.txt }} }}\n");
+            let bundle = bundle(&[("policy.yaml", &policy), ("lists/a.txt", &text), ("lists/b.txt", &text)]);
+            let checked = check(&bundle, None);
+            let _ = checked.findings.render(&bundle, Colour::Never);
+        }
+    }
+}
