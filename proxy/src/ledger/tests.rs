@@ -420,10 +420,24 @@ async fn no_address_of_a_client_is_written_where_none_is_wanted() {
 fn the_policy_in_force_is_shown_and_replaced() {
     let metrics = Metrics::new(10_000).unwrap();
     let at = "2026-11-23T00:00:00Z".parse().unwrap();
-    for _ in 0..2 {
-        metrics.policy_loaded(&policy(), at);
-    }
+    let mut last = policy().model().clone();
+    last.digest = "1a57".into();
+    last.lists = vec![List {
+        id: id("lists/gone.txt"),
+        entries: 7,
+    }];
+    metrics.policy_loaded(&Policy::compile(last), at);
+    assert!(
+        metrics
+            .text()
+            .contains("octroi_list_entries{list=\"lists/gone.txt\"} 7")
+    );
+    metrics.policy_loaded(&policy(), at);
     let text = metrics.text();
+    assert!(
+        !text.contains("gone.txt") && !text.contains("1a57"),
+        "{text}"
+    );
     for sample in [
         "octroi_policy_info{digest=\"d1ge57\",name=\"test\"} 1",
         "octroi_list_entries{list=\"lists/exchange.txt\"} 1",

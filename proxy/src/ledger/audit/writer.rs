@@ -115,16 +115,30 @@ impl Writer {
         if self.retry_at.is_some() {
             return self.shed();
         }
-        thread::sleep(GATHER);
+        let mut other = self.drain();
+        if other.is_none() && self.pending.len() < BATCH {
+            thread::sleep(GATHER);
+            other = self.drain();
+        }
+        match other {
+            Some(Message::Flush(answer)) => self.flush(answer),
+            Some(Message::Reopen) => {
+                self.write();
+                self.reopen();
+            }
+            Some(Message::Line(_)) | None => self.write(),
+        }
+    }
+
+    /// Takes the lines queued, up to a batch; the first message that is none is given back.
+    fn drain(&mut self) -> Option<Message> {
         while self.pending.len() < BATCH {
-            match self.queue.try_recv() {
-                Ok(Message::Line(line)) => self.push(&line),
-                Ok(Message::Flush(answer)) => return self.flush(answer),
-                Ok(Message::Reopen) => self.reopen(),
-                Err(_) => break,
+            match self.queue.try_recv().ok()? {
+                Message::Line(line) => self.push(&line),
+                other => return Some(other),
             }
         }
-        self.write();
+        None
     }
 
     fn push(&mut self, line: &[u8]) {

@@ -1,9 +1,11 @@
 //! What the metrics say of the policy in force.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use octroi_policy::Policy;
+use octroi_policy::catalogue::Id;
 use prometheus::{Gauge, GaugeVec, Registry};
 
 use super::declare::{gauges, register};
@@ -12,11 +14,51 @@ use crate::ledger::series::Budget;
 /// What is known of the policy in force; replaced as a whole when it is.
 #[derive(Debug)]
 pub(super) struct PolicyFamilies {
-    info: GaugeVec,
     loaded: Gauge,
-    derogation_expires: GaugeVec,
-    list_entries: GaugeVec,
-    series: Mutex<usize>,
+    replaced: Mutex<Replaced>,
+}
+
+/// Families whose series are those of the policy in force.
+#[derive(Debug)]
+struct Replaced {
+    info: Shown<2>,
+    derogation_expires: Shown<1>,
+    list_entries: Shown<1>,
+    series: usize,
+}
+
+/// A family, and the label values it shows.
+#[derive(Debug)]
+struct Shown<const N: usize> {
+    family: GaugeVec,
+    labels: BTreeSet<[Id; N]>,
+}
+
+impl<const N: usize> Shown<N> {
+    fn new(family: GaugeVec) -> Self {
+        Self {
+            family,
+            labels: BTreeSet::new(),
+        }
+    }
+
+    /// Shows these and no others; at no moment is one missing that was there and stays.
+    fn replace(&mut self, series: impl IntoIterator<Item = ([Id; N], f64)>) {
+        let mut now = BTreeSet::new();
+        for (labels, value) in series {
+            self.family
+                .with_label_values(&labels.each_ref().map(|id| &**id))
+                .set(value);
+            now.insert(labels);
+        }
+        for gone in self.labels.difference(&now) {
+            let labels = gone.each_ref().map(|id| &**id);
+            if let Err(error) = self.family.remove_label_values(&labels) {
+                tracing::debug!(%error, "a series of the last policy was gone already");
+            }
+        }
+        self.labels = now;
+    }
 }
 
 impl PolicyFamilies {
@@ -25,61 +67,51 @@ impl PolicyFamilies {
             "octroi_policy_loaded_timestamp_seconds",
             "When the policy in force was put in force.",
         )?;
+        let info = gauges(
+            "octroi_policy_info",
+            "The policy in force; always 1.",
+            &["name", "digest"],
+        )?;
+        let expires = gauges(
+            "octroi_derogation_expires_timestamp_seconds",
+            "The end of each derogation.",
+            &["derogation"],
+        )?;
+        let entries = gauges(
+            "octroi_list_entries",
+            "Names and addresses in each list.",
+            &["list"],
+        )?;
         Ok(Self {
-            info: register(
-                r,
-                gauges(
-                    "octroi_policy_info",
-                    "The policy in force; always 1.",
-                    &["name", "digest"],
-                )?,
-            )?,
             loaded: register(r, loaded)?,
-            derogation_expires: register(
-                r,
-                gauges(
-                    "octroi_derogation_expires_timestamp_seconds",
-                    "The end of each derogation.",
-                    &["derogation"],
-                )?,
-            )?,
-            list_entries: register(
-                r,
-                gauges(
-                    "octroi_list_entries",
-                    "Names and addresses in each list.",
-                    &["list"],
-                )?,
-            )?,
-            series: Mutex::new(0),
+            replaced: Mutex::new(Replaced {
+                info: Shown::new(register(r, info)?),
+                derogation_expires: Shown::new(register(r, expires)?),
+                list_entries: Shown::new(register(r, entries)?),
+                series: 0,
+            }),
         })
     }
 
     pub(super) fn show(&self, policy: &Policy, at: Timestamp, budget: &Budget) {
-        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let model = policy.model();
-        self.info.reset();
-        self.info
-            .with_label_values(&[policy.name(), policy.digest()])
-            .set(1.0);
+        let (name, digest) = (policy.name().clone(), policy.digest().clone());
+        replaced.info.replace([([name, digest], 1.0)]);
         self.loaded.set(seconds(at));
-        self.derogation_expires.reset();
-        for derogation in &model.derogations {
-            if let Some(until) = derogation.validity.until {
-                self.derogation_expires
-                    .with_label_values(&[&*derogation.id])
-                    .set(seconds(until));
-            }
-        }
-        self.list_entries.reset();
-        for list in &model.lists {
-            self.list_entries
-                .with_label_values(&[&*list.id])
-                .set(list.entries as f64);
-        }
-        budget.release(*series);
-        *series = model.derogations.len() + model.lists.len();
-        budget.reserve(*series);
+        let ends = model.derogations.iter().filter_map(|derogation| {
+            let until = derogation.validity.until?;
+            Some(([derogation.id.clone()], seconds(until)))
+        });
+        replaced.derogation_expires.replace(ends);
+        let entries = model
+            .lists
+            .iter()
+            .map(|list| ([list.id.clone()], list.entries as f64));
+        replaced.list_entries.replace(entries);
+        budget.release(replaced.series);
+        replaced.series = model.derogations.len() + model.lists.len();
+        budget.reserve(replaced.series);
     }
 }
 
