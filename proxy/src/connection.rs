@@ -1,0 +1,163 @@
+//! The path of one connection, from its first byte to its last line in the ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use octroi_policy::flow::Protocol;
+use octroi_wire::client_hello::alert_access_denied;
+use octroi_wire::head::{Framing, Persistence};
+use pingora::server::ShutdownWatch;
+use tokio::io::AsyncWriteExt;
+
+use crate::client_hello::{self, Patience, Peeked};
+use crate::fault;
+use crate::gate::Gate;
+use crate::ledger::Rejected;
+use crate::linger::linger;
+use crate::listener::{Client, Front};
+use crate::passage::{Passage, Stopped};
+use crate::relay;
+use crate::reply::{After, ESTABLISHED, Reply};
+use crate::request::{self, Refused, Request, Turn};
+
+/// How long a client may take to hear that it is refused.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Serves a connection: request after request, each judged on its own, until a tunnel or the end.
+pub async fn handle(front: &Front, mut client: Client, shutdown: &ShutdownWatch) {
+    let gate = front.gate();
+    let mut turn = Turn::First;
+    loop {
+        let request = match next_request(gate, &mut client, turn, shutdown).await {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            Err(refused) => return reject(gate, client, &refused).await,
+        };
+        client = match request.protocol {
+            Protocol::Connect => return tunnel(gate, client, request).await,
+            Protocol::Http => match exchange(front, client, request, shutdown).await {
+                Some(client) => client,
+                None => return,
+            },
+        };
+        turn = Turn::Next;
+    }
+}
+
+async fn next_request(
+    gate: &Gate,
+    client: &mut Client,
+    turn: Turn,
+    shutdown: &ShutdownWatch,
+) -> Result<Option<Request>, Refused> {
+    let Some(head) = request::read_head(client, &gate.config.limits, turn, shutdown).await? else {
+        return Ok(None);
+    };
+    let request = Request::new(head)?;
+    let admitted = gate.ledger.admit().await;
+    admitted.map_err(|_| Refused { fault: fault::UNRECORDED, audience: request.audience })?;
+    Ok(Some(request))
+}
+
+/// A CONNECT: the dial comes before the 200, and no byte of the client goes out before the last
+/// judgement.
+async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
+    let mut passage = Passage::open(gate, &client, &request);
+    let permit = match passage.permit().await {
+        Ok(permit) => permit,
+        Err(stopped) => return refuse(client, passage, &stopped).await,
+    };
+    let mut origin = match gate.dialler.connect(&permit).await {
+        Ok(origin) => origin,
+        Err(error) => return refuse(client, passage, &error.into()).await,
+    };
+    if establish(&mut client).await.is_err() {
+        return passage.close_abandoned();
+    }
+    if passage.awaits_hello() {
+        let limits = &gate.config.limits;
+        let patience = Patience { timeout: limits.hello_timeout, most: limits.client_hello };
+        match client_hello::peek(&mut client.stream, &mut client.buffer, passage.target(), patience).await {
+            Peeked::Gone => return passage.close_abandoned(),
+            Peeked::Hello(hello) => {
+                if let Err(stopped) = passage.judge_hello(hello) {
+                    return hang_up(client, passage, &stopped).await;
+                }
+            }
+        }
+    }
+    passage.established(origin.peer_addr().ok().map(|address| address.ip()));
+    let replay = client.buffer.freeze();
+    let idle = gate.config.limits.idle_timeout;
+    let relayed = relay::run(&mut client.stream, &mut origin, replay, idle, gate.stopped()).await;
+    passage.close_tunnel(&relayed);
+}
+
+/// One plain HTTP request; the client comes back if it may ask again.
+async fn exchange(front: &Front, client: Client, request: Request, shutdown: &ShutdownWatch) -> Option<Client> {
+    let mut passage = Passage::open(front.gate(), &client, &request);
+    match passage.permit().await {
+        Ok(permit) => front.forwarder().forward(client, request, passage, permit, shutdown).await,
+        Err(stopped) => {
+            let reply = passage.reply(&stopped);
+            passage.close_stopped(&stopped);
+            answer(client, &request, &reply).await
+        }
+    }
+}
+
+async fn establish(client: &mut Client) -> std::io::Result<()> {
+    client.stream.write_all(ESTABLISHED).await?;
+    client.stream.flush().await
+}
+
+/// Answers a CONNECT that does not go on. What follows it was meant for the tunnel, so it is not
+/// read as a request: the connection ends.
+async fn refuse(client: Client, passage: Passage, stopped: &Stopped) {
+    let reply = passage.reply(stopped);
+    passage.close_stopped(stopped);
+    say_goodbye(client, &reply, false).await;
+}
+
+/// Ends a tunnel that the ClientHello denied: TLS clients hear why.
+async fn hang_up(mut client: Client, passage: Passage, stopped: &Stopped) {
+    passage.close_stopped(stopped);
+    if client_hello::speaks_tls(&client.buffer) && client.stream.write_all(&alert_access_denied()).await.is_err() {
+        return;
+    }
+    linger(&mut client.stream, FAREWELL).await;
+}
+
+/// Answers a request that never became a flow.
+async fn reject(gate: &Gate, client: Client, refused: &Refused) {
+    let Refused { fault, audience } = refused;
+    let incident = gate.ledger.reject(&Rejected {
+        client: client.address.ip(),
+        client_port: client.address.port(),
+        listener: &client.listener,
+        reason: fault.reason,
+        status: fault.status().as_u16(),
+        detail: None,
+    });
+    say_goodbye(client, &Reply::fault(fault, &incident.to_string(), *audience), false).await;
+}
+
+/// Answers a plain HTTP request ourselves; another may follow if this one has no body to skip.
+async fn answer(mut client: Client, request: &Request, reply: &Reply) -> Option<Client> {
+    let keeps = request.head.persistence == Persistence::KeepAlive && request.head.framing == Framing::None;
+    if !keeps {
+        say_goodbye(client, reply, request.is_head()).await;
+        return None;
+    }
+    let bytes = reply.to_bytes(After::KeepAlive, request.is_head());
+    client.stream.write_all(&bytes).await.ok()?;
+    client.stream.flush().await.ok()?;
+    Some(client)
+}
+
+async fn say_goodbye(mut client: Client, reply: &Reply, is_head: bool) {
+    let bytes = reply.to_bytes(After::Close, is_head);
+    if client.stream.write_all(&bytes).await.is_ok() {
+        linger(&mut client.stream, FAREWELL).await;
+    }
+}

@@ -1,0 +1,252 @@
+//! One flow on its way through the gate: its evidence, its judgements, its entry in the ledger.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use octroi_policy::Policy;
+use octroi_policy::decision::{Decision, Verdict};
+use octroi_policy::flow::{Flow, Hello, Protocol, Source};
+use octroi_policy::name::Host;
+
+use crate::dns::Resolution;
+use crate::fault::{self, Fault};
+use crate::gate::Gate;
+use crate::ledger::{Close, CloseReason, ClosedBy, Entry, Opened};
+use crate::listener::Client;
+use crate::relay::{End as RelayEnd, Relayed, Side, Stop};
+use crate::reply::{Audience, Refusal, Reply};
+use crate::request::Request;
+use crate::upstream::{DialError, Permit};
+
+/// A flow between its request and its end.
+#[derive(Debug)]
+pub struct Passage {
+    gate: Arc<Gate>,
+    source: Source,
+    protocol: Protocol,
+    target: Host,
+    port: u16,
+    host: Option<Host>,
+    hello: Option<Hello>,
+    awaits_hello: bool,
+    resolution: Option<Arc<Resolution>>,
+    audience: Audience,
+    entry: Entry,
+}
+
+/// A decision and the policy it was made by.
+#[derive(Debug)]
+pub struct Judged {
+    policy: Arc<Policy>,
+    decision: Decision,
+}
+
+/// Why a flow does not go on.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The policy denies it.
+    Denied(Box<Judged>),
+    /// The target could not be resolved.
+    Unresolved(Fault),
+    /// The origin could not be reached.
+    Unreachable(Fault),
+}
+
+impl From<DialError> for Stopped {
+    fn from(error: DialError) -> Self {
+        Self::Unreachable(fault::of_dial(error))
+    }
+}
+
+impl Passage {
+    /// Who asks for what: opens the flow's entry in the ledger.
+    #[must_use]
+    pub fn open(gate: &Arc<Gate>, client: &Client, request: &Request) -> Self {
+        let policy = gate.policy.policy();
+        let workloads = policy.identify(&client.source).workloads;
+        let awaits = |ix| policy.workload(ix).tls_ports.contains(request.port);
+        let awaits_hello = request.protocol == Protocol::Connect && workloads.into_iter().any(awaits);
+        let none_expected = request.protocol == Protocol::Connect && !awaits_hello;
+        let user_agent = request.head.values("user-agent").next();
+        let entry = gate.ledger.open(Opened {
+            source: client.source.clone(),
+            client_port: client.address.port(),
+            protocol: request.protocol,
+            method: request.head.method.clone(),
+            target: request.target.clone(),
+            port: request.port,
+            user_agent: user_agent.map(|value| String::from_utf8_lossy(value).into_owned()),
+        });
+        Self {
+            gate: Arc::clone(gate),
+            source: client.source.clone(),
+            protocol: request.protocol,
+            target: request.target.clone(),
+            port: request.port,
+            host: request.host().cloned(),
+            hello: none_expected.then_some(Hello::NotExpected),
+            awaits_hello,
+            resolution: None,
+            audience: request.audience,
+            entry,
+        }
+    }
+
+    /// What was asked for.
+    #[must_use]
+    pub fn target(&self) -> &Host {
+        &self.target
+    }
+
+    /// Whether a ClientHello is awaited before the last judgement.
+    #[must_use]
+    pub fn awaits_hello(&self) -> bool {
+        self.awaits_hello
+    }
+
+    /// Who reads the answer.
+    #[must_use]
+    pub fn audience(&self) -> Audience {
+        self.audience
+    }
+
+    /// Judges the names; if they pass, resolves them and judges chain and addresses. A name that
+    /// is denied by itself is never resolved.
+    ///
+    /// # Errors
+    /// [`Stopped`] for a denial, or a name that does not resolve.
+    pub async fn permit(&mut self) -> Result<Permit, Stopped> {
+        let mut judged = self.judge()?;
+        let addresses = match self.target.clone() {
+            Host::Address(address) => vec![address],
+            Host::Name(name) => {
+                let (resolved, from) = self.gate.resolver.resolve_from(&name).await;
+                self.gate.ledger.metrics().dns_lookup(from.as_str());
+                let resolution = resolved.map_err(|error| Stopped::Unresolved(fault::of_dns(error)))?;
+                let addresses = resolution.addresses.clone();
+                self.resolution = Some(resolution);
+                judged = self.judge()?;
+                addresses
+            }
+        };
+        // A decision that allows covers every address it was asked about, so this cannot fail;
+        // if it did, nothing must be dialled.
+        Permit::new(&judged.decision, &addresses, self.port).ok_or(Stopped::Unreachable(fault::INTERNAL))
+    }
+
+    /// Judges the flow with the ClientHello, the last evidence of a tunnel.
+    ///
+    /// # Errors
+    /// [`Stopped::Denied`].
+    pub fn judge_hello(&mut self, hello: Hello) -> Result<(), Stopped> {
+        self.hello = Some(hello);
+        self.judge().map(drop)
+    }
+
+    /// One judgement by the policy in force now. The first denial decides the flow, and so does
+    /// the judgement of its last evidence.
+    fn judge(&mut self) -> Result<Judged, Stopped> {
+        let policy = self.gate.policy.policy_to_keep();
+        let (chain, addresses) = match &self.resolution {
+            Some(resolution) => (&*resolution.chain, &*resolution.addresses),
+            None => Default::default(),
+        };
+        let flow = Flow {
+            source: &self.source,
+            protocol: self.protocol,
+            target: self.target.clone(),
+            port: self.port,
+            host: self.host.clone(),
+            hello: self.hello.clone(),
+            chain,
+            addresses,
+            resolved: self.resolution.is_some() || self.target.address().is_some(),
+            forbid: &self.gate.config.upstream.forbid,
+        };
+        let began = Instant::now();
+        let decision = policy.judge(&flow, Timestamp::now());
+        self.gate.ledger.metrics().judged(began.elapsed());
+        let is_denied = decision.verdict() == Verdict::Deny;
+        let is_last = flow.resolved && (self.hello.is_some() || !self.awaits_hello);
+        if is_denied || is_last {
+            self.entry.decide(&policy, &decision, &flow);
+        } else {
+            self.entry.note(&policy, &decision, &flow);
+        }
+        let judged = Judged { policy, decision };
+        if is_denied { Err(Stopped::Denied(Box::new(judged))) } else { Ok(judged) }
+    }
+
+    /// Records that the origin is connected and the flow permitted.
+    pub fn established(&mut self, origin: Option<IpAddr>) {
+        self.entry.established(origin);
+    }
+
+    /// The answer to a client whose flow does not go on.
+    #[must_use]
+    pub fn reply(&self, stopped: &Stopped) -> Reply {
+        match stopped {
+            Stopped::Denied(judged) => {
+                let incident = self.entry.id().to_string();
+                let asked = format!("{}:{}", self.target, self.port);
+                let Judged { policy, decision } = &**judged;
+                let refusal = Refusal::new(policy, decision, &asked, &incident, self.audience.language);
+                Reply::refusal(&refusal, self.audience)
+            }
+            Stopped::Unresolved(fault) | Stopped::Unreachable(fault) => self.fault(fault),
+        }
+    }
+
+    /// The answer to a client whose request failed on the way.
+    #[must_use]
+    pub fn fault(&self, fault: &Fault) -> Reply {
+        Reply::fault(fault, &self.entry.id().to_string(), self.audience)
+    }
+
+    /// Ends a flow that does not go on.
+    pub fn close_stopped(self, stopped: &Stopped) {
+        let (reason, detail) = match stopped {
+            Stopped::Denied(_) => (CloseReason::Denied, None),
+            Stopped::Unresolved(fault) => (CloseReason::DnsFailed, Some(fault.reason)),
+            Stopped::Unreachable(fault) => (CloseReason::Unreachable, Some(fault.reason)),
+        };
+        if let Some(reason) = detail {
+            self.gate.ledger.metrics().upstream_error(reason);
+        }
+        self.close(Close { reason, detail, by: ClosedBy::Gate, bytes_up: 0, bytes_down: 0 });
+    }
+
+    /// Ends a flow whose client left before anything went through.
+    pub fn close_abandoned(self) {
+        let reason = CloseReason::Finished;
+        self.close(Close { reason, detail: None, by: ClosedBy::Client, bytes_up: 0, bytes_down: 0 });
+    }
+
+    /// Ends a tunnel.
+    pub fn close_tunnel(self, relayed: &Relayed) {
+        let (reason, by) = match relayed.end {
+            RelayEnd::Closed(side) => (CloseReason::Finished, side.into()),
+            RelayEnd::Broken(side, _) => (CloseReason::Reset, side.into()),
+            RelayEnd::Idle => (CloseReason::IdleTimeout, ClosedBy::Gate),
+            RelayEnd::Stopped(Stop::Shutdown) => (CloseReason::Drained, ClosedBy::Gate),
+            RelayEnd::Stopped(Stop::Revoked) => (CloseReason::Denied, ClosedBy::Gate),
+        };
+        self.close(Close { reason, detail: None, by, bytes_up: relayed.up, bytes_down: relayed.down });
+    }
+
+    /// Ends the flow.
+    pub fn close(self, close: Close) {
+        self.entry.close(close);
+    }
+}
+
+impl From<Side> for ClosedBy {
+    fn from(side: Side) -> Self {
+        match side {
+            Side::Client => ClosedBy::Client,
+            Side::Origin => ClosedBy::Upstream,
+        }
+    }
+}

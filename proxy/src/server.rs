@@ -1,0 +1,164 @@
+//! The process: sockets, services in their order, and an orderly end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{ListenFds, RunArgs, Server, ShutdownWatch};
+use pingora::services::listening::Service as Listening;
+use pingora::services::{Service, ServiceWithDependents};
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+
+use crate::forward::{self, Forwarder};
+use crate::gate::Gate;
+use crate::limits::POOL;
+use crate::listener::{Bound, Front};
+
+mod drain;
+pub mod start;
+
+pub use start::{StartError, start};
+
+/// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` has the last word.
+const BACKLOG: i32 = 65_535;
+
+/// A socket could not be opened.
+#[derive(Debug, Error)]
+#[error("cannot listen on {address}: {error}")]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub error: io::Error,
+}
+
+/// A listening socket, opened before anything else runs: a port that is taken stops the start.
+#[derive(Debug)]
+pub struct Listen {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Listen {
+    /// Opens a socket; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// [`BindError`] names the address.
+    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+        let bound = || -> io::Result<Self> {
+            let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+            socket.set_reuse_address(true)?;
+            if address.is_ipv6() {
+                // One socket a family: an IPv4 client stays an IPv4 client.
+                socket.set_only_v6(true)?;
+            }
+            socket.set_nonblocking(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            let socket = std::net::TcpListener::from(socket);
+            Ok(Self { address: socket.local_addr()?, socket })
+        };
+        bound().map_err(|error| BindError { address, error })
+    }
+
+    /// Where it really is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// A Pingora service on sockets that are open already.
+pub struct OnOpen<S> {
+    service: S,
+    sockets: Vec<Listen>,
+}
+
+impl<S> OnOpen<S> {
+    /// `service` must listen on the very addresses of `sockets`.
+    pub fn new(service: S, sockets: Vec<Listen>) -> Self {
+        Self { service, sockets }
+    }
+}
+
+#[async_trait]
+impl<S: Service> Service for OnOpen<S> {
+    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+        if let Some(fds) = &fds {
+            let mut table = fds.lock();
+            for Listen { socket, address } in self.sockets.drain(..) {
+                // Pingora looks for inherited sockets under the address as text.
+                table.add(address.to_string(), socket.into_raw_fd());
+            }
+        }
+        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+    }
+
+    fn name(&self) -> &str {
+        self.service.name()
+    }
+
+    fn threads(&self) -> Option<usize> {
+        self.service.threads()
+    }
+
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        self.service.listen_addresses()
+    }
+}
+
+/// Everything that runs beside the listeners: administration, reloads.
+pub type Extra = Box<dyn ServiceWithDependents>;
+
+/// Runs the gate until it is told to stop and has drained; then the process ends.
+pub fn run(gate: Arc<Gate>, bound: Vec<Bound>, sockets: Vec<Listen>, extras: Vec<Extra>) {
+    let drain_timeout = gate.config.drain_timeout;
+    let conf = conf(drain_timeout + drain::MARGIN, cores());
+    let mut server = Server::new_with_opt_and_conf(None, conf);
+    server.bootstrap();
+    let forwarder = Forwarder::new(Arc::clone(&gate), &server.configuration);
+    let front = Front::new(Arc::clone(&gate), forwarder, bound);
+    server.add_service(OnOpen::new(listening(front, &sockets), sockets));
+    for extra in extras {
+        server.add_boxed_service(extra);
+    }
+    server.add_service(drain::service(gate, drain_timeout));
+    server.run(RunArgs { shutdown_signal: Box::new(drain::Signals) });
+}
+
+/// One service for all listeners, so that they share one thread a core.
+fn listening(front: Front, sockets: &[Listen]) -> Listening<Front> {
+    let mut service = Listening::new("gate".to_owned(), front);
+    service.threads = Some(cores());
+    for socket in sockets {
+        let listener = ListenerConfig::tcp(socket.address.to_string());
+        // What a read buffer holds would be lost to whoever takes the bare socket over.
+        service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(0)));
+    }
+    service
+}
+
+/// Worker threads: one a core.
+#[must_use]
+pub fn cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+fn conf(grace: Duration, threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        grace_period_seconds: Some(grace.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(1),
+        upstream_keepalive_pool_size: POOL,
+        max_retries: forward::TRIES,
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,141 @@
+//! From a configuration to a running gate: everything that can fail fails here, before a client
+//! is served, and says which file or port it is about.
+
+use std::io;
+use std::sync::Arc;
+
+use pingora::services::background::background_service;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use super::{BindError, Extra, Listen, OnOpen};
+use crate::addr::OwnAddrs;
+use crate::admin;
+use crate::config::{Config, Connections, PolicySource};
+use crate::dns::Resolver;
+use crate::gate::Gate;
+use crate::ledger::{Ledger, LedgerError};
+use crate::limits::{Admission, connections_for, raise_descriptors};
+use crate::listener::Bound;
+use crate::reload::{self, Rejected, Watch};
+use crate::upstream::Dialler;
+
+/// Why the gate does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The policy cannot be read at all.
+    #[error("error: cannot read the policy `{path}`: {error}")]
+    PolicyUnreadable {
+        /// Where it should be.
+        path: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// The policy does not pass.
+    #[error("{0}\nerror: the policy does not pass, and there is no earlier one: the gate does not start")]
+    Policy(Rejected),
+    /// The ledger cannot be opened.
+    #[error("error: {0}")]
+    Ledger(#[from] LedgerError),
+    /// The machine's resolver configuration cannot be read.
+    #[error("error: cannot set the resolver up: {0}")]
+    Resolver(io::Error),
+    /// A port cannot be listened on.
+    #[error("error: {0}")]
+    Bind(#[from] BindError),
+}
+
+impl StartError {
+    /// The exit code: sysexits' `EX_CONFIG` for what is written, `EX_IOERR` for what is there.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Policy(_) => 78,
+            Self::PolicyUnreadable { .. } | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => 74,
+        }
+    }
+}
+
+/// Starts the gate and serves until the process is told to stop; then the process ends.
+///
+/// # Errors
+/// [`StartError`], if it cannot serve.
+pub fn start(config: Config) -> Result<(), StartError> {
+    readable(&config.policy)?;
+    let descriptors = raise_descriptors();
+    let ledger = Ledger::open_books(&config.audit, config.limits.metric_series)?;
+    let policy = reload::Handle::start(config.policy.clone(), ledger.clone()).map_err(StartError::Policy)?;
+    let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
+
+    let admin = Listen::bind(config.admin.address)?;
+    let (bound, sockets) = listen(&config)?;
+    let own = sockets.iter().chain([&admin]).map(Listen::address);
+    let dialler = Dialler { connect_timeout: config.upstream.connect_timeout, own: OwnAddrs::new(own) };
+
+    let connections = connections(&config, descriptors);
+    announce(&bound, &admin, connections, &config);
+    let admission = Admission::new(connections, config.limits.per_source);
+    let extras: Vec<Extra> = vec![
+        Box::new(OnOpen::new(admin::service(admin.address(), policy.clone(), ledger.clone()), vec![admin])),
+        Box::new(background_service("reload", Watch::new(policy.clone()))),
+    ];
+    let (stop, _) = watch::channel(None);
+    let gate = Gate { config, policy, resolver, ledger, dialler, admission, stop };
+    super::run(Arc::new(gate), bound, sockets, extras);
+    Ok(())
+}
+
+fn readable(policy: &PolicySource) -> Result<(), StartError> {
+    let PolicySource::Path(path) = policy else { return Ok(()) };
+    let found = std::fs::metadata(path).map(drop);
+    found.map_err(|error| StartError::PolicyUnreadable { path: path.display().to_string(), error })
+}
+
+fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
+    let mut bound = Vec::new();
+    let mut sockets = Vec::new();
+    for listener in &config.listeners {
+        let socket = Listen::bind(listener.address)?;
+        bound.push(Bound { listener: listener.clone(), address: socket.address() });
+        sockets.push(socket);
+    }
+    Ok((bound, sockets))
+}
+
+/// What the operator asks for, else what the descriptor limit carries.
+fn connections(config: &Config, descriptors: usize) -> usize {
+    let carried = connections_for(descriptors);
+    match config.limits.connections {
+        Connections::Auto => carried,
+        Connections::AtMost(most) => {
+            if most > carried {
+                tracing::warn!(
+                    limit = most,
+                    carried,
+                    descriptors,
+                    "`limits.connections` is more than the descriptor limit carries: raise LimitNOFILE or write `auto`"
+                );
+            }
+            most
+        }
+    }
+}
+
+fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config) {
+    for Bound { listener, address } in bound {
+        tracing::info!(listener = %listener.name, %address, "listening");
+    }
+    tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/reload");
+    let limits = &config.limits;
+    tracing::info!(
+        connections,
+        per_source = limits.per_source,
+        head = limits.head,
+        client_hello = limits.client_hello,
+        head_timeout = ?limits.head_timeout,
+        hello_timeout = ?limits.hello_timeout,
+        idle_timeout = ?limits.idle_timeout,
+        drain_timeout = ?config.drain_timeout,
+        "limits"
+    );
+}
