@@ -126,7 +126,8 @@ impl Case {
 
 impl Given {
     /// The question, as a policy is asked it; for a test of the bundle no address is forbidden.
-    fn flow<'a>(&'a self, policy: &Policy, forbid: &'a Forbid) -> Flow<'a> {
+    #[must_use]
+    pub fn flow<'a>(&'a self, policy: &Policy, forbid: &'a Forbid) -> Flow<'a> {
         Flow {
             source: &self.source,
             protocol: self.protocol,

@@ -11,6 +11,7 @@
 
 pub mod addr;
 pub mod admin;
+pub mod cli;
 pub mod client_hello;
 pub mod config;
 pub mod connection;

@@ -1,2 +1,7 @@
-//! The `octroi` command.
-fn main() {}
+//! The `octroi` command: see `octroi --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    octroi::cli::main()
+}

@@ -14,7 +14,7 @@ use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 use octroi_policy::Policy;
 
-pub use bundle::Rejected;
+pub use bundle::{Rejected, embedded};
 pub use watch::Watch;
 
 use crate::config::PolicySource;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use octroi_policy::Policy;
-use octroi_policy::bundle::Bundle;
+use octroi_policy::bundle::{Bundle, ReadError};
 use octroi_policy::check::check;
 use octroi_policy::diagnostic::Colour;
 use octroi_policy::suite;
@@ -60,13 +60,19 @@ pub(super) fn load_if_new(source: &PolicySource, digest: &str) -> Result<Option<
     compile(&bundle).map(Some)
 }
 
+/// The example bundle inside the program.
+///
+/// # Errors
+/// Only if it were too large.
+pub fn embedded() -> Result<Bundle, ReadError> {
+    let file = |&(path, bytes): &(&str, &[u8])| (path.to_owned(), bytes.to_vec());
+    Bundle::from_files(EMBEDDED.iter().map(file))
+}
+
 fn read(source: &PolicySource) -> Result<Bundle, Rejected> {
     let bundle = match source {
         PolicySource::Path(path) => Bundle::read(path),
-        PolicySource::Embedded => {
-            let file = |&(path, bytes): &(&str, &[u8])| (path.to_owned(), bytes.to_vec());
-            Bundle::from_files(EMBEDDED.iter().map(file))
-        }
+        PolicySource::Embedded => embedded(),
     };
     bundle.map_err(|error| Rejected::new(&format!("error: {error}")))
 }
