@@ -1,5 +1,6 @@
 //! The source files of a bundle, by their position in one sorted table.
 
+mod find;
 pub(crate) mod list;
 mod read;
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use crate::address::AddressClass;
-use crate::catalogue::{DerogationIx, MinistryIx, ProviderIx, Role, RuleIx, ServiceIx, WorkloadIx};
+use crate::catalogue::{
+    DerogationIx, ListIx, MinistryIx, ProviderIx, Role, RuleIx, ServiceIx, WorkloadIx,
+};
 use crate::flow::EvidenceKind;
 use crate::name::Host;
 
@@ -291,6 +293,8 @@ pub struct Hit {
     pub rule: RuleIx,
     /// The piece.
     pub piece: PieceIx,
+    /// The list that holds the name or address, where the rule goes by lists.
+    pub list: Option<ListIx>,
     /// How it ended.
     pub disposition: Disposition,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::bundle::Bundle;
 use crate::catalogue::{Language, ReferenceIx, Role, ServiceIx};
 use crate::decision::{
     Class, Cover, Decision, Disposition, Ground, Hit, Lift, Piece, Ruling, Strength, Verdict,
@@ -10,13 +11,20 @@ use crate::flow::{Flow, Protocol};
 use crate::policy::Policy;
 use crate::rule::{Mode, Rule};
 
-/// Explains `decision`, which `policy` gave about `flow`.
+/// Explains `decision`, which `policy` gave about `flow`. With the bundle the policy was made from, the lines of
+/// its lists are named too.
 #[must_use]
-pub fn explain(policy: &Policy, flow: &Flow<'_>, decision: &Decision) -> String {
+pub fn explain(
+    policy: &Policy,
+    flow: &Flow<'_>,
+    decision: &Decision,
+    bundle: Option<&Bundle>,
+) -> String {
     let story = Story {
         policy,
         flow,
         decision,
+        bundle,
     };
     story.to_string()
 }
@@ -69,6 +77,7 @@ struct Story<'a> {
     policy: &'a Policy,
     flow: &'a Flow<'a>,
     decision: &'a Decision,
+    bundle: Option<&'a Bundle>,
 }
 
 impl Display for Story<'_> {
@@ -149,6 +158,13 @@ impl Story<'_> {
         if !piece.kind.is_asked_for() {
             text.push_str(" (found behind)");
         }
+        let model = self.policy.model();
+        let class = piece.local.as_ref().unwrap_or(&piece.class);
+        let service = class
+            .service
+            .map(|service| self.policy.service(service).place);
+        let place = service.or_else(|| class.provider.map(|p| self.policy.provider(p).place));
+        text.push_str(&place.map_or_else(String::new, |place| at_place(&model.place(place))));
         text
     }
 
@@ -193,8 +209,22 @@ impl Story<'_> {
                 self.ended(hit, rule),
                 at_place(&self.policy.model().place(rule.place)),
             )?;
+            self.list(f, hit)?;
         }
         Ok(())
+    }
+
+    /// The list by which a rule came to match, and the line where the bundle is at hand.
+    fn list(&self, f: &mut fmt::Formatter<'_>, hit: &Hit) -> fmt::Result {
+        let Some(list) = hit.list else { return Ok(()) };
+        let model = self.policy.model();
+        let path = &model.lists[list.at()].id;
+        let place = self
+            .bundle
+            .zip(self.decision.piece(hit.piece))
+            .and_then(|(bundle, piece)| bundle.find(path, &piece.value));
+        let place = place.map_or_else(|| path.to_string(), |place| model.place(place));
+        writeln!(f, "{:<11}listed there by{}", "", at_place(&place))
     }
 
     fn piece_of(&self, hit: &Hit) -> String {

@@ -10,7 +10,7 @@ impl Policy {
     /// Whose flow it is.
     ///
     /// Among the workloads whose every declared kind of selector matches, the longest source prefix
-    /// wins. A workload told by its certificate alone stands beside the one told by the address: where
+    /// wins, and at equal length the one that declares more kinds. A workload told by its certificate alone stands beside the one told by the address: where
     /// they differ, both are judged and the strictest wins. Workloads told by their listener alone serve
     /// those whom neither address nor certificate tells. Everybody else is unassigned.
     #[must_use]
@@ -35,19 +35,19 @@ impl Policy {
     }
 
     fn by_address(&self, source: &Source) -> Vec<WorkloadIx> {
-        let mut longest = None;
+        let mut best = None;
         let mut found = Vec::new();
         self.sources.all(source.address, &mut |(workload, length): (
             WorkloadIx,
             u8,
         )| {
-            if longest.is_some_and(|longest| length < longest)
-                || !told_by_rest(self.workload(workload), source)
-            {
+            let candidate = self.workload(workload);
+            let rank = (length, kinds_beside_sources(candidate));
+            if best.is_some_and(|best| rank < best) || !told_by_rest(candidate, source) {
                 return;
             }
-            if longest != Some(length) {
-                longest = Some(length);
+            if best != Some(rank) {
+                best = Some(rank);
                 found.clear();
             }
             if !found.contains(&workload) {
@@ -70,6 +70,10 @@ impl Policy {
             .copied()
             .filter(|&workload| told_by_rest(self.workload(workload), source))
     }
+}
+
+fn kinds_beside_sources(workload: &Workload) -> usize {
+    usize::from(!workload.certificates.is_empty()) + usize::from(!workload.listeners.is_empty())
 }
 
 /// Whether every selector but the source networks matches.

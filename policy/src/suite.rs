@@ -119,7 +119,7 @@ impl Case {
             name: self.name.clone(),
             place: self.place,
             differences,
-            explanation: explain(policy, &flow, &decision),
+            explanation: explain(policy, &flow, &decision, None),
         })
     }
 }

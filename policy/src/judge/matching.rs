@@ -28,6 +28,7 @@ impl Court<'_> {
                 hits.push(Hit {
                     rule: ix,
                     piece: index,
+                    list: seen.list_of(rule),
                     disposition: self.disposition(rule, index, &seen, lifts),
                 });
             }
@@ -226,6 +227,17 @@ struct Seen<'a> {
     piece: &'a Piece,
     class: &'a Class,
     lists: Vec<ListIx>,
+}
+
+impl Seen<'_> {
+    /// The list by which a rule came to match.
+    fn list_of(&self, rule: &Rule) -> Option<ListIx> {
+        let wanted = rule.when.lists.as_ref()?;
+        self.lists
+            .iter()
+            .copied()
+            .find(|list| wanted.contains(list))
+    }
 }
 
 /// An absent key matches everything.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use jiff::Timestamp;
-use octroi_policy::Policy;
+use octroi_policy::bundle::Bundle;
 use octroi_policy::decision::Verdict;
 use octroi_policy::explain::explain;
 use octroi_policy::flow::{Hello, Protocol, Source};
@@ -66,11 +66,12 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 
 fn answer(arguments: &Arguments) -> Result<Verdict, u8> {
     let config = config(arguments)?;
-    let policy = policy(arguments, &config)?;
+    let bundle = bundle(arguments, &config)?;
+    let policy = super::policy(&bundle)?;
     let given = given(arguments, &config)?;
     let flow = given.flow(&policy, &config.upstream.forbid);
     let decision = policy.judge(&flow, given.at.unwrap_or_else(Timestamp::now));
-    say(explain(&policy, &flow, &decision).trim_end());
+    say(explain(&policy, &flow, &decision, Some(&bundle)).trim_end());
     Ok(decision.verdict())
 }
 
@@ -84,13 +85,12 @@ fn config(arguments: &Arguments) -> Result<Config, u8> {
     })
 }
 
-fn policy(arguments: &Arguments, config: &Config) -> Result<Policy, u8> {
+fn bundle(arguments: &Arguments, config: &Config) -> Result<Bundle, u8> {
     let path = match (&arguments.policy, &config.policy) {
         (Some(path), _) | (None, PolicySource::Path(path)) => Some(path.as_path()),
         (None, PolicySource::Embedded) => None,
     };
-    let bundle = super::bundle(path).map_err(|error| unreadable(&error))?;
-    super::policy(&bundle)
+    super::bundle(path).map_err(|error| unreadable(&error))
 }
 
 fn given(arguments: &Arguments, config: &Config) -> Result<Given, u8> {
