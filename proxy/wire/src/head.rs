@@ -7,6 +7,19 @@
 mod error;
 mod fields;
 mod target;
+/// Why httparse refuses a head. A third word that is no version at all, such as the rest of a
+/// target with a blank in it, is a broken request line rather than a version that is not served.
+fn refused(error: httparse::Error, head: &[u8]) -> HeadError {
+    let third = head
+        .splitn(3, |&byte| byte == b' ')
+        .nth(2)
+        .unwrap_or_default();
+    match HeadError::from(error) {
+        HeadError::Version if !third.starts_with(b"HTTP/") => HeadError::Syntax,
+        error => error,
+    }
+}
+
 #[cfg(test)]
 mod tests;
 mod write;
@@ -174,7 +187,10 @@ impl Head {
         let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
         let mut request = httparse::Request::new(&mut slots);
         // The whole head is there: what httparse calls partial is one it reads differently.
-        if request.parse(bytes)? != httparse::Status::Complete(bytes.len()) {
+        let parsed = request
+            .parse(bytes)
+            .map_err(|error| refused(error, bytes))?;
+        if parsed != httparse::Status::Complete(bytes.len()) {
             return Err(HeadError::Syntax);
         }
         let method = request.method.ok_or(HeadError::Syntax)?.to_owned();

@@ -216,13 +216,13 @@ fn lines_and_fields_are_taken_literally() {
         (
             "two blanks later",
             b"GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
-            E::Version,
+            E::Syntax,
         ),
         ("tab", b"GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n", E::Syntax),
         (
             "blank in the target",
             b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
-            E::Version,
+            E::Syntax,
         ),
         (
             "blank at the end",
