@@ -325,12 +325,15 @@ impl Story<'_> {
         {
             let head = if at == 0 { "references" } else { "" };
             let reference = &self.policy.model().references[reference.at()];
-            let url = reference.url.as_deref().unwrap_or_default();
-            writeln!(
+            write!(
                 f,
-                "{head:<11}{} {url}",
+                "{head:<11}{}",
                 reference.title.in_language(Language::English)
             )?;
+            if let Some(url) = &reference.url {
+                write!(f, " {url}")?;
+            }
+            writeln!(f)?;
         }
         Ok(())
     }
