@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use octroi_policy::catalogue::Language;
+use octroi_policy::flow::EvidenceKind;
 
 use super::{Fault, Refusal};
 
@@ -26,6 +27,7 @@ struct Words {
     fault: &'static str,
     why: &'static str,
     asked: &'static str,
+    because: &'static str,
     service: &'static str,
     from: &'static str,
     rule: &'static str,
@@ -43,6 +45,7 @@ const FRENCH: Words = Words {
     fault: "Demande non aboutie",
     why: "Pourquoi",
     asked: "Demandé",
+    because: "En cause",
     service: "Service",
     from: "Depuis",
     rule: "Règle",
@@ -60,6 +63,7 @@ const ENGLISH: Words = Words {
     fault: "The request did not succeed",
     why: "Why",
     asked: "Asked for",
+    because: "Because of",
     service: "Service",
     from: "From",
     rule: "Rule",
@@ -111,11 +115,30 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
     document(language, &title, &body)
 }
 
+/// What a piece of evidence is called on the page.
+fn kind(kind: EvidenceKind, language: Language) -> &'static str {
+    let (french, english) = match kind {
+        EvidenceKind::Target => ("nom demandé", "name asked for"),
+        EvidenceKind::Host => ("en-tête Host", "Host header"),
+        EvidenceKind::Sni => ("nom TLS", "TLS name"),
+        EvidenceKind::OuterSni => ("nom TLS extérieur", "outer TLS name"),
+        EvidenceKind::Cname => ("alias DNS", "DNS alias"),
+        EvidenceKind::Address => ("adresse", "address"),
+    };
+    match language {
+        Language::French => french,
+        Language::English => english,
+    }
+}
+
 fn facts(refusal: &Refusal<'_>, words: &Words, language: Language) -> Markup {
     let ministry = refusal.ministry.map_or(words.unassigned, |name| name.in_language(language));
     html! {
         dl {
             dt { (words.asked) } dd { (refusal.asked) }
+            @if let Some(piece) = refusal.because {
+                dt { (words.because) } dd { (kind(piece.kind, language)) " " code { (piece.value) } }
+            }
             @if let Some(service) = refusal.service { dt { (words.service) } dd { (service.name) } }
             dt { (words.from) } dd { (ministry) ", " (refusal.workload) }
             dt { (words.rule) } dd { code { (refusal.rule.unwrap_or(refusal.ground)) } }

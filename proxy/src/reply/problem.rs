@@ -24,6 +24,7 @@ struct Denied<'a> {
     asked: &'a str,
     ground: &'static str,
     rule: Option<&'a str>,
+    because: Option<Because>,
     service: Option<&'a str>,
     service_name: Option<&'a str>,
     ministry: Option<&'a str>,
@@ -32,6 +33,13 @@ struct Denied<'a> {
     alternatives: Vec<Link<'a>>,
     derogation_procedure: Option<&'a str>,
     contact: Option<&'a str>,
+}
+
+/// The hop or address that a refusal rests on.
+#[derive(Serialize)]
+struct Because {
+    kind: &'static str,
+    value: String,
 }
 
 #[derive(Serialize)]
@@ -56,6 +64,10 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
         asked: refusal.asked,
         ground: refusal.ground,
         rule: refusal.rule,
+        because: refusal.because.map(|piece| Because {
+            kind: piece.kind.as_str(),
+            value: piece.value.to_string(),
+        }),
         service: refusal.service.map(|service| &*service.id),
         service_name: refusal.service.map(|service| &*service.name),
         ministry: refusal.ministry.map(|name| name.in_language(language)),

@@ -1,8 +1,9 @@
 //! What a refusal says, gathered from the policy that refused; how it looks is for page and problem.
 
 use octroi_policy::catalogue::{Language, Localised, Service};
-use octroi_policy::decision::{Decision, Ground};
+use octroi_policy::decision::{Decision, Ground, Piece};
 use octroi_policy::explain;
+use octroi_policy::flow::EvidenceKind;
 use octroi_policy::policy::Policy;
 use octroi_policy::rule::Reference;
 
@@ -21,6 +22,8 @@ pub struct Refusal<'a> {
     pub workload: &'a str,
     /// The rule that refused, where one did.
     pub rule: Option<&'a str>,
+    /// The name or address that refused it, where that is not what was asked for: a hop, an address.
+    pub because: Option<&'a Piece>,
     /// The word of the weightiest ground.
     pub ground: &'static str,
     /// The legal texts in force.
@@ -49,6 +52,7 @@ impl<'a> Refusal<'a> {
         let ministry = decision.who.ministry.map(|m| &model.ministries[m.at()]);
         let ground = decision.ground();
         let rule = ground.and_then(|g| g.rule()).map(|rule| policy.rule(rule));
+        let piece = ground.and_then(|g| g.piece()).and_then(|piece| decision.piece(piece));
         let references = explain::references(policy, decision);
         let alternatives = policy.permitted_alternatives(decision);
         Self {
@@ -58,6 +62,7 @@ impl<'a> Refusal<'a> {
             ministry: ministry.map(|m| &m.name),
             workload: &policy.workload(decision.who.workload()).id,
             rule: rule.map(|rule| &*rule.id),
+            because: piece.filter(|piece| piece.kind != EvidenceKind::Target),
             ground: ground.map_or("deny", |g| g.as_str()),
             references: references.into_iter().map(|r| &model.references[r.at()]).collect(),
             alternatives: alternatives.into_iter().map(|s| policy.service(s)).collect(),

@@ -1,6 +1,9 @@
 use std::sync::Arc;
 
 use octroi_policy::catalogue::{Localised, Place, Service};
+use octroi_policy::decision::{Class, Piece};
+use octroi_policy::flow::EvidenceKind;
+use octroi_policy::name::DomainName;
 use octroi_policy::rule::Reference;
 use octroi_policy::validity::Validity;
 
@@ -47,7 +50,13 @@ struct Case {
     reference: Reference,
     alternatives: Vec<Service>,
     procedure: Localised,
+    hop: Piece,
     reason: &'static str,
+}
+
+fn hop() -> Piece {
+    let name = DomainName::parse("contoso.mail.protection.outlook.com").unwrap();
+    Piece { kind: EvidenceKind::Cname, value: name.into(), class: Class::default(), local: None }
 }
 
 impl Case {
@@ -66,6 +75,7 @@ impl Case {
                 service("twake", "Twake", None),
             ],
             procedure: text("Écrivez au DSI.", "Write to the CIO."),
+            hop: hop(),
             reason: "Données sensibles : SecNumCloud exigé.",
         }
     }
@@ -79,6 +89,7 @@ impl Case {
             reference: reference("r", text(evil, evil), "javascript:alert(1)"),
             alternatives: vec![service("alt", evil, Some("https://x.example/\"onmouseover=\"alert(1)"))],
             procedure: text(evil, evil),
+            hop: hop(),
             reason: "<b>bold</b>",
         }
     }
@@ -91,6 +102,7 @@ impl Case {
             ministry: Some(&self.ministry),
             workload: "paie",
             rule: Some("r9-sensitive-data"),
+            because: Some(&self.hop),
             ground: "deny",
             references: vec![&self.reference],
             alternatives: self.alternatives.iter().collect(),
