@@ -1,0 +1,78 @@
+//! What a test needs around the gate: addresses, names, origins, certificates, clients.
+
+pub(crate) mod client;
+pub(crate) mod dns;
+pub(crate) mod ledger;
+pub(crate) mod load;
+pub(crate) mod origin;
+pub(crate) mod pki;
+pub(crate) mod prometheus;
+pub(crate) mod proxy;
+pub(crate) mod scrape;
+pub(crate) mod servers;
+pub(crate) mod tools;
+pub(crate) mod world;
+
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+/// Long enough for a loaded two-core machine, short enough to notice.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Asks again until there is an answer, and fails the test at the deadline.
+pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "gave up waiting: {what}");
+        std::thread::park_timeout(Duration::from_millis(3));
+    }
+}
+
+/// Loopback addresses of one test: 127.N.M.0/24, where N is this process and M the test.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    process: u8,
+    test: u8,
+}
+
+impl Block {
+    pub(crate) fn claim() -> Self {
+        static NEXT: AtomicU8 = AtomicU8::new(1);
+        let process = u8::try_from(std::process::id() % 200).unwrap() + 20;
+        let test = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { process, test }
+    }
+
+    pub(crate) fn ip(self, last: u8) -> Ipv4Addr {
+        Ipv4Addr::new(127, self.process, self.test, last)
+    }
+
+    /// Where the gate listens.
+    pub(crate) fn gate(self) -> Ipv4Addr {
+        self.ip(1)
+    }
+
+    /// Where the DNS server of the test listens.
+    pub(crate) fn dns(self) -> Ipv4Addr {
+        self.ip(2)
+    }
+
+    /// A client of the sensitive workload.
+    pub(crate) fn sensitive(self) -> Ipv4Addr {
+        self.ip(200)
+    }
+
+    /// A client of the ordinary workload.
+    pub(crate) fn ordinary(self) -> Ipv4Addr {
+        self.ip(201)
+    }
+
+    /// A client that belongs to nobody.
+    pub(crate) fn stranger(self) -> Ipv4Addr {
+        self.ip(202)
+    }
+}

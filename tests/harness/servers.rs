@@ -1,0 +1,116 @@
+//! Real origins from Debian: nginx and `openssl s_server`.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use super::eventually;
+use super::pki::Identity;
+use super::tools::{Running, finish, tool};
+
+/// nginx with one site, plain and TLS, over a directory of its own.
+pub(crate) struct Nginx {
+    _child: Running,
+    dir: PathBuf,
+}
+
+impl Nginx {
+    pub(crate) fn start(dir: &Path, address: Ipv4Addr, identity: &Identity) -> Self {
+        let dir = dir.join("nginx");
+        std::fs::create_dir_all(dir.join("site")).unwrap();
+        std::fs::write(dir.join("site/index.html"), "<p>nginx is here</p>\n").unwrap();
+        let config = dir.join("nginx.conf");
+        std::fs::write(&config, nginx_conf(&dir, address, identity)).unwrap();
+        let mut command = tool("nginx");
+        command
+            .arg("-e")
+            .arg(dir.join("error.log"))
+            .arg("-c")
+            .arg(&config);
+        let child = Running(command.stdout(Stdio::null()).spawn().unwrap());
+        eventually("nginx listens", || TcpStream::connect((address, 443)).ok());
+        Self { _child: child, dir }
+    }
+
+    pub(crate) fn site(&self) -> PathBuf {
+        self.dir.join("site")
+    }
+
+    /// The requests it served so far.
+    pub(crate) fn served(&self) -> String {
+        std::fs::read_to_string(self.dir.join("access.log")).unwrap_or_default()
+    }
+}
+
+fn nginx_conf(dir: &Path, address: Ipv4Addr, identity: &Identity) -> String {
+    let (dir, certificate, key) = (
+        dir.display(),
+        identity.certificate.display(),
+        identity.key.display(),
+    );
+    format!(
+        "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log;
+events {{ worker_connections 256; }}
+http {{
+  access_log {dir}/access.log;
+  client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fastcgi;
+  uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
+  types {{ text/html html; }} default_type application/octet-stream;
+  server {{
+    listen {address}:80; listen {address}:443 ssl;
+    ssl_certificate {certificate}; ssl_certificate_key {key};
+    root {dir}/site;
+  }}
+}}
+"
+    )
+}
+
+/// `openssl s_server`, answering HTTP with a page about the connection.
+pub(crate) struct SServer(#[expect(dead_code, reason = "held so that it lives")] Running);
+
+impl SServer {
+    pub(crate) fn start(address: Ipv4Addr, identity: &Identity) -> Self {
+        let at = SocketAddr::from((address, 443));
+        let mut command = tool("openssl");
+        command.args(["s_server", "-quiet", "-www", "-accept", &at.to_string()]);
+        command
+            .arg("-cert")
+            .arg(&identity.certificate)
+            .arg("-key")
+            .arg(&identity.key);
+        let child = Running(
+            command
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap(),
+        );
+        eventually("s_server listens", || TcpStream::connect(at).ok());
+        Self(child)
+    }
+}
+
+/// A bare repository with one commit, served by any file server.
+pub(crate) fn bare_repository(at: &Path) {
+    let work = tempfile::tempdir().unwrap();
+    let git = |dir: &Path, arguments: &[&str]| {
+        let mut command = tool("git");
+        command
+            .current_dir(dir)
+            .args(["-c", "user.name=t", "-c", "user.email=t@example"]);
+        command
+            .args(["-c", "init.defaultBranch=main"])
+            .args(arguments)
+            .env("HOME", dir);
+        let (code, said) = finish(&mut command);
+        assert_eq!(code, Some(0), "git {arguments:?}: {said}");
+    };
+    git(work.path(), &["init", "-q"]);
+    std::fs::write(work.path().join("README"), "through the gate\n").unwrap();
+    git(work.path(), &["add", "."]);
+    git(work.path(), &["commit", "-q", "-m", "first"]);
+    let (from, to) = (work.path().display().to_string(), at.display().to_string());
+    git(work.path(), &["clone", "-q", "--bare", &from, &to]);
+    git(at, &["update-server-info"]);
+}

@@ -1,0 +1,92 @@
+//! Programs from Debian; a missing one fails the test and says what to install.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Which Debian package brings which program.
+const PACKAGES: [(&str, &str); 9] = [
+    ("curl", "curl"),
+    ("nginx", "nginx-light"),
+    ("openssl", "openssl"),
+    ("chromium", "chromium"),
+    ("git", "git"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+    ("bash", "bash"),
+    ("timeout", "coreutils"),
+];
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command with a scrubbed environment.
+pub(crate) fn tool(name: &str) -> Command {
+    let package = PACKAGES.iter().find(|(program, _)| *program == name);
+    let package = package.map_or(name, |(_, package)| package);
+    let found = PATH.split(':').map(|dir| Path::new(dir).join(name));
+    let program = found.into_iter().find(|path| path.is_file());
+    let program = program.unwrap_or_else(|| {
+        panic!("`{name}` is missing: apt-get install {package} (tests/run does it)")
+    });
+    clean(Command::new(program))
+}
+
+/// The Python that has `requests`, whichever it is.
+pub(crate) fn python() -> Command {
+    let inherited = std::env::var("PATH").unwrap_or_default();
+    let dirs = std::iter::once("/usr/bin").chain(inherited.split(':'));
+    let candidates = dirs.map(|dir| Path::new(dir).join("python3"));
+    let python = candidates.into_iter().find(|path| imports_requests(path));
+    let python = python.unwrap_or_else(|| {
+        panic!("no python3 with `requests`: apt-get install python3-requests (tests/run does it)")
+    });
+    let mut command = clean(Command::new(python));
+    // Version managers look for themselves in these.
+    for name in ["HOME", "PYENV_ROOT", "PATH"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+fn imports_requests(python: &PathBuf) -> bool {
+    let mut command = Command::new(python);
+    command
+        .args(["-c", "import requests"])
+        .stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn clean(mut command: Command) -> Command {
+    command
+        .env_clear()
+        .env("PATH", PATH)
+        .env("LC_ALL", "C.UTF-8");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end and gives standard output and error as one text with the exit status.
+pub(crate) fn finish(command: &mut Command) -> (Option<i32>, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the program starts");
+    let text = [
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr),
+    ]
+    .concat();
+    (status.code(), text)
+}
+
+/// A child that does not outlive its test.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

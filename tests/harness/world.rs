@@ -1,0 +1,285 @@
+//! One test's world: its addresses, DNS, authority, policy and gate.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tempfile::TempDir;
+
+use super::Block;
+use super::client::{Curled, Wire, curl};
+use super::dns::Dns;
+use super::origin::{Behaviour, Origin};
+use super::pki::Pki;
+use super::proxy::{Gate, Settings};
+
+/// Tests with figures run alone; all others side by side.
+static QUIET: RwLock<()> = RwLock::new(());
+
+#[expect(dead_code, reason = "held until the test ends")]
+enum Turn {
+    Together(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+/// Everything one test needs. Fields drop in order: the gate ends first.
+pub(crate) struct World {
+    pub(crate) gate: Gate,
+    pub(crate) block: Block,
+    pub(crate) dns: Dns,
+    pub(crate) pki: Pki,
+    pub(crate) policy: PathBuf,
+    pub(crate) dir: TempDir,
+    _turn: Turn,
+}
+
+/// What a test sets before the gate starts.
+pub(crate) struct Plan {
+    block: Block,
+    dir: TempDir,
+    policy: PathBuf,
+    extra: Vec<(&'static str, String)>,
+    alone: bool,
+}
+
+impl Plan {
+    /// The suite's own small bundle.
+    pub(crate) fn new() -> Self {
+        let block = Block::claim();
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("policy");
+        write_bundle(&policy, block);
+        Self::over(block, dir, policy)
+    }
+
+    /// A copy of `examples/policy`.
+    pub(crate) fn example() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("policy");
+        copy(&repository().join("examples/policy"), &policy);
+        Self::over(Block::claim(), dir, policy)
+    }
+
+    fn over(block: Block, dir: TempDir, policy: PathBuf) -> Self {
+        let (extra, alone) = (Vec::new(), false);
+        Self {
+            block,
+            dir,
+            policy,
+            extra,
+            alone,
+        }
+    }
+
+    /// A line more for a section of octroi.yaml.
+    pub(crate) fn set(mut self, section: &'static str, line: impl Into<String>) -> Self {
+        self.extra.push((section, line.into()));
+        self
+    }
+
+    /// Runs while no other test does: its figures would not hold otherwise.
+    pub(crate) fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
+
+    /// The policy is reached through another path, such as a link.
+    pub(crate) fn policy_at(mut self, rearrange: impl FnOnce(&Path, &Path) -> PathBuf) -> Self {
+        self.policy = rearrange(self.dir.path(), &self.policy);
+        self
+    }
+
+    /// Starts a gate that is to fail: its exit code and words.
+    pub(crate) fn fails(self) -> (Option<i32>, String) {
+        let settings = Settings {
+            block: self.block,
+            policy: self.policy,
+            extra: self.extra,
+        };
+        let mut gate = Gate::spawn(self.dir.path(), &settings);
+        (gate.exit(), gate.log())
+    }
+
+    pub(crate) fn start(self) -> World {
+        let turn = if self.alone {
+            Turn::Alone(QUIET.write().unwrap_or_else(|e| e.into_inner()))
+        } else {
+            Turn::Together(QUIET.read().unwrap_or_else(|e| e.into_inner()))
+        };
+        let dns = Dns::start(self.block.dns());
+        let pki = Pki::new(self.dir.path());
+        let settings = Settings {
+            block: self.block,
+            policy: self.policy.clone(),
+            extra: self.extra,
+        };
+        World {
+            gate: Gate::start(self.dir.path(), &settings),
+            block: self.block,
+            dns,
+            pki,
+            policy: self.policy,
+            dir: self.dir,
+            _turn: turn,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Plan::new().start()
+    }
+
+    /// A plain origin behind a name, on an address of its own.
+    pub(crate) fn origin(&self, name: &str, last: u8, port: u16, does: Behaviour) -> Origin {
+        let address = self.block.ip(last);
+        self.dns.v4(name, address);
+        Origin::tcp(address, port, does)
+    }
+
+    /// A TLS origin with a certificate for its name.
+    pub(crate) fn tls_origin(&self, name: &str, last: u8, does: Behaviour) -> Origin {
+        let address = self.block.ip(last);
+        self.dns.v4(name, address);
+        Origin::tls(address, 443, self.pki.issue(&[name]).server, does)
+    }
+
+    /// A bare connection to the gate from an address.
+    pub(crate) fn wire(&self, from: Ipv4Addr) -> Wire {
+        Wire::open(from, self.gate.address())
+    }
+
+    pub(crate) fn ordinary(&self) -> Wire {
+        self.wire(self.block.ordinary())
+    }
+
+    /// curl through the gate, trusting the test's authority.
+    pub(crate) fn curl(&self, from: Ipv4Addr, arguments: &[&str]) -> Curled {
+        let authority = self.pki.authority();
+        let authority = authority.to_str().unwrap();
+        let arguments = [&["--cacert", authority], arguments].concat();
+        curl(&self.gate.url(), from, &arguments)
+    }
+}
+
+/// The top of the repository.
+pub(crate) fn repository() -> PathBuf {
+    let proxy = Path::new(env!("CARGO_MANIFEST_DIR"));
+    proxy.parent().unwrap().to_owned()
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap_or_else(|e| panic!("{}: {e}", from.display())) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Writes the suite's bundle: one prohibited service, one list of indicators, three ministries.
+pub(crate) fn write_bundle(root: &Path, block: Block) {
+    for dir in ["lists", "ministries", "services"] {
+        std::fs::create_dir_all(root.join(dir)).unwrap();
+    }
+    let (sensitive, ordinary) = (block.sensitive(), block.ordinary());
+    let files = [
+        ("policy.yaml", POLICY.to_owned()),
+        ("services/services.yaml", SERVICES.to_owned()),
+        ("lists/exchange-online.txt", EXCHANGE.to_owned()),
+        ("lists/exchange-online-ip.txt", "52.96.0.0/14\n".to_owned()),
+        ("lists/indicators.txt", ".malware.example\n".to_owned()),
+        (
+            "ministries/ministries.yaml",
+            MINISTRIES
+                .replace("SENSITIVE", &sensitive.to_string())
+                .replace("ORDINARY", &ordinary.to_string())
+                .replace("LOAD", &block.ip(203).to_string()),
+        ),
+    ];
+    for (path, text) in files {
+        std::fs::write(root.join(path), text).unwrap();
+    }
+}
+
+const POLICY: &str = r#"version: 1
+name: e2e
+default: allow
+references:
+  r9:
+    title: { fr: "Circulaire n° 6404/SG du 31 mai 2023, règle R9", en: "Circular 6404/SG of 31 May 2023, rule R9" }
+    url: https://legifrance.example/6404
+    from: 2023-05-31
+rules:
+  - id: r9-sensitive-data
+    effect: deny
+    when: { sensitivity: sensitive, category: [messaging, storage] }
+    unless: [ { qualification: secnumcloud }, { operated_by: state } ]
+    references: [r9]
+    reason: { fr: "Données sensibles : offre qualifiée SecNumCloud ou de l'État.", en: "Sensitive data: a SecNumCloud or state offer only." }
+  - id: office-watch
+    effect: deny
+    mode: observe
+    when: { sensitivity: standard, service: exchange-online }
+    reason: { fr: "Messagerie observée.", en: "Mail under watch." }
+  - id: no-drop
+    effect: deny
+    when: { service: drop }
+    reason: { fr: "Dépôt interdit.", en: "No drop boxes." }
+  - id: cert-indicators
+    effect: block
+    when: { domains_from: lists/indicators.txt }
+    reason: { fr: "Indicateur du CERT.", en: "CERT indicator." }
+unassigned: { sensitivity: sensitive, default: deny }
+"#;
+
+const SERVICES: &str = r"services:
+  - id: exchange-online
+    name: Exchange Online
+    provider: microsoft
+    category: [messaging]
+    domains_from: lists/exchange-online.txt
+    addresses_from: lists/exchange-online-ip.txt
+    alternatives: [messagerie]
+  - id: messagerie
+    name: La Messagerie
+    country: FR
+    category: [messaging]
+    operated_by: state
+    domains: [.messagerie.example]
+  - id: drop
+    name: Drop
+    country: US
+    category: [storage]
+    domains: [.drop.example]
+providers:
+  - id: microsoft
+    name: Microsoft
+    jurisdiction: US
+    suffixes: [{ names: [outlook.com, office.com] }, { names: [azurefd.net], role: front }]
+";
+
+const EXCHANGE: &str = "outlook.office.com\noutlook.office365.com\n*.mail.protection.outlook.com\n";
+
+const MINISTRIES: &str = r#"ministries:
+  - id: interieur
+    name: { fr: "Ministère de l'Intérieur", en: "Ministry of the Interior" }
+    contact: ssi@interieur.example
+    workloads:
+      - { id: paie, name: Paie, sensitivity: sensitive, sources: ["SENSITIVE/32"] }
+  - id: culture
+    name: { fr: "Ministère de la Culture", en: "Ministry of Culture" }
+    workloads:
+      - id: bureautique
+        sensitivity: standard
+        sources: ["ORDINARY/32", "LOAD/32"]
+        connect_ports: [443, 2525, 9, "8000-8999"]
+  - id: finances
+    name: { fr: "Ministère des Finances", en: "Ministry of Finance" }
+    workloads:
+      - { id: postes, sensitivity: standard, sources: ["127.0.0.1/32"] }
+"#;

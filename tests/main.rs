@@ -1,0 +1,24 @@
+//! The gate from outside: network, files, `/metrics` and the audit log; nothing here links its code.
+//!
+//! Every test owns a block of loopback addresses, its own DNS server, origins and gate, so tests run
+//! in parallel. Real clients and servers come from Debian; a missing one fails its test and says what
+//! to install. Ports 53, 80 and 443 are bound, so the suite runs as root.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests: a failed expectation is a failed test, and clients dial"
+)]
+
+mod harness;
+
+mod commands;
+mod dashboards;
+mod evidence;
+mod explicit;
+mod ledger;
+mod malformed;
+mod readme;
+mod reload;
+mod sni;
