@@ -40,6 +40,9 @@ pub enum AddressClass {
     /// Benchmarking, protocol assignments, IPv4-compatible, Teredo, class E and the like: never
     /// an origin of the internet.
     Reserved,
+    /// Where this gate itself listens: dialling it would go round in circles. No address is of this class by
+    /// itself; the gate says so in [`Flow::ours`](crate::flow::Flow::ours).
+    Gate,
 }
 
 /// The metadata services that are not all inside 169.254.0.0/16, and those that are.
@@ -92,6 +95,7 @@ impl AddressClass {
             Self::Broadcast => "broadcast",
             Self::Documentation => "documentation",
             Self::Reserved => "reserved",
+            Self::Gate => "gate",
         }
     }
 
@@ -101,7 +105,7 @@ impl AddressClass {
         match self {
             Self::Private | Self::Shared | Self::Reserved => Some(Self::Private),
             Self::Loopback | Self::LinkLocal | Self::Metadata => Some(self),
-            Self::Global | Self::Documentation => None,
+            Self::Global | Self::Documentation | Self::Gate => None,
             Self::Unspecified | Self::Multicast | Self::Broadcast => None,
         }
     }

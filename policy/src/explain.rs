@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use crate::address::AddressClass;
 use crate::bundle::Bundle;
 use crate::catalogue::{Language, ReferenceIx, Role, ServiceIx};
 use crate::decision::{
@@ -43,6 +44,9 @@ pub fn because(policy: &Policy, decision: &Decision, ground: &Ground) -> String 
         }
         Ground::Deny(rule, piece) => {
             format!("rule {} denies {}", policy.rule(rule).id, evidence(piece))
+        }
+        Ground::Forbidden(AddressClass::Gate, piece) => {
+            format!("{} is this gate itself", evidence(piece))
         }
         Ground::Forbidden(class, piece) => {
             format!(

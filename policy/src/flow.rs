@@ -132,6 +132,8 @@ pub struct Flow<'a> {
     pub resolved: bool,
     /// Addresses that may not be dialled at all.
     pub forbid: &'a Forbid,
+    /// Those of the addresses at which this gate itself listens on [`Flow::port`].
+    pub ours: &'a [IpAddr],
 }
 
 impl Flow<'_> {

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 
-use crate::address::Forbid;
+use crate::address::{AddressClass, Forbid};
 use crate::catalogue::{CategoryIx, ServiceIx, WorkloadIx};
 use crate::decision::{
     Class, Decision, Disposition, Ground, Hit, Lift, Piece, PieceIx, Ruling, Verdict,
@@ -89,6 +89,7 @@ impl Policy {
             addresses: &[],
             resolved: false,
             forbid: &forbid,
+            ours: &[],
         };
         let piece = Piece {
             kind: EvidenceKind::Target,
@@ -265,7 +266,11 @@ impl Court<'_> {
     }
 
     fn forbidden(&self, piece: &Piece, index: PieceIx) -> Option<Ground> {
-        let class = self.flow.forbid.verdict(piece.value.address()?)?;
+        let address = piece.value.address()?;
+        let class = match self.flow.ours.contains(&address) {
+            true => AddressClass::Gate,
+            false => self.flow.forbid.verdict(address)?,
+        };
         Some(Ground::Forbidden(class, index))
     }
 

@@ -61,6 +61,7 @@
 //!     addresses: &[[203, 0, 113, 9].into()],
 //!     resolved: true,
 //!     forbid: &Forbid::default(),
+//!     ours: &[],
 //! };
 //! let decision = policy.judge(&flow, "2026-11-24T09:00:00Z".parse().unwrap());
 //! assert_eq!(decision.verdict(), Verdict::Deny);

@@ -139,6 +139,7 @@ impl Given {
             addresses: &self.addresses,
             resolved: true,
             forbid,
+            ours: &[],
         }
     }
 

@@ -1,6 +1,6 @@
 //! One flow on its way through the gate: its evidence, its judgements, its entry in the ledger.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -153,6 +153,7 @@ impl Passage {
             Some(resolution) => (&*resolution.chain, &*resolution.addresses),
             None => Default::default(),
         };
+        let ours = self.ours(addresses);
         let flow = Flow {
             source: &self.source,
             protocol: self.protocol,
@@ -164,6 +165,7 @@ impl Passage {
             addresses,
             resolved: self.resolution.is_some() || self.target.address().is_some(),
             forbid: &self.gate.config.upstream.forbid,
+            ours: &ours,
         };
         let began = Instant::now();
         let decision = policy.judge(&flow, Timestamp::now());
@@ -177,6 +179,14 @@ impl Passage {
         }
         let judged = Judged { policy, decision };
         if is_denied { Err(Stopped::Denied(Box::new(judged))) } else { Ok(judged) }
+    }
+
+    /// Those of the addresses at which we ourselves listen: a flow to them would go round in circles.
+    fn ours(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
+        let own = &self.gate.dialler.own;
+        let literal = self.target.address();
+        let dialled = literal.iter().chain(addresses).copied();
+        dialled.filter(|&address| own.contains(SocketAddr::new(address, self.port))).collect()
     }
 
     /// Records that the origin is connected and the flow permitted.

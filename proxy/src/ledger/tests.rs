@@ -184,6 +184,7 @@ fn judged<R>(
         addresses: &["198.51.100.7".parse().unwrap()],
         resolved: true,
         forbid: &forbid,
+        ours: &[],
     };
     then(&policy.judge(&flow, Timestamp::now()), &flow)
 }

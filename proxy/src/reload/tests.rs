@@ -51,6 +51,7 @@ fn denies(policy: &Policy, name: &str) -> bool {
         addresses: &[],
         resolved: false,
         forbid: &forbid,
+        ours: &[],
     };
     policy.judge(&flow, Timestamp::now()).verdict() == Verdict::Deny
 }
