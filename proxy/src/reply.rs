@@ -48,7 +48,7 @@ impl Reply {
     /// A refusal: 403, with everything the person or program needs to go on.
     #[must_use]
     pub fn refusal(refusal: &Refusal<'_>, audience: Audience) -> Self {
-        let status = ProxyStatus::denied(refusal.rule.unwrap_or(refusal.ground), refusal.incident);
+        let status = ProxyStatus::denied(&refusal.brief(), refusal.incident);
         let body = match audience.format {
             Format::Page => page::refusal(refusal, audience.language),
             Format::Problem => problem::refusal(refusal, audience.language),

@@ -76,6 +76,16 @@ impl<'a> Refusal<'a> {
         }
     }
 
+    /// What decided in a few words for headers: the rule, else the ground, and the evidence.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let why = self.rule.unwrap_or(self.ground);
+        match self.because {
+            Some(piece) => format!("{why}: {} {}", piece.kind.as_str(), piece.value),
+            None => why.to_owned(),
+        }
+    }
+
     /// The name shown: the service's, else what was asked for.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -13,7 +13,7 @@ pub struct ProxyStatus {
 }
 
 impl ProxyStatus {
-    /// Denied by the policy: `why` is the rule's id, or the ground's word where no rule decided.
+    /// Denied by the policy: `why` is the rule's id, or the ground's word where no rule decided, and the evidence.
     #[must_use]
     pub fn denied(why: &str, incident: &str) -> Self {
         Self::failed("http_request_denied", why, incident)
