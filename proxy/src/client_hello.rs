@@ -79,3 +79,6 @@ fn understand(hello: &ClientHello, target: &Host) -> Hello {
 pub fn speaks_tls(seen: &[u8]) -> bool {
     matches!(seen, [22, 3, ..])
 }
+
+#[cfg(test)]
+mod tests;

@@ -259,3 +259,22 @@ impl ProxyHttp for Egress {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_body_goes_with_its_request() {
+        for (framing, body, rest) in [
+            (Framing::None, &b""[..], &b"GET next"[..]),
+            (Framing::Length(3), b"GET", b" next"),
+            (Framing::Length(u64::MAX), b"GET next", b""),
+            (Framing::Chunked, b"GET next", b""),
+        ] {
+            let mut buffer = BytesMut::from(&b"GET next"[..]);
+            assert_eq!(&begun_body(&mut buffer, framing)[..], body, "{framing:?}");
+            assert_eq!(&buffer[..], rest, "{framing:?}");
+        }
+    }
+}

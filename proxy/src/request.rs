@@ -171,3 +171,6 @@ async fn read(client: &mut Client, most: usize) -> Result<Option<Box<Head>>, Fau
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,3 +96,59 @@ pub(super) async fn write(session: &mut Session, reply: &Reply, is_head: bool) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cleaned(status: u16, fields: &[(&'static str, &str)], version: Version) -> Vec<String> {
+        let mut response = ResponseHeader::build(status, None).unwrap();
+        for (name, value) in fields {
+            response.append_header(*name, *value).unwrap();
+        }
+        clean(&mut response, version).unwrap();
+        let line = |(name, value): (&HeaderName, &http::HeaderValue)| format!("{name}: {}", value.to_str().unwrap());
+        let mut lines: Vec<String> = response.headers.iter().map(line).collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn what_concerns_the_origins_connection_stays_there() {
+        let fields = [
+            ("Connection", "keep-alive, X-Hop, content-length"),
+            ("Keep-Alive", "timeout=5"),
+            ("X-Hop", "1"),
+            ("Proxy-Authenticate", "Basic"),
+            ("Content-Length", "3"),
+            ("Via", "1.1 cache"),
+            ("X-End", "1"),
+        ];
+        let kept = ["connection: keep-alive, X-Hop, content-length", "content-length: 3", "via: 1.1 cache", "via: 1.1 octroi", "x-end: 1"];
+        // Pingora writes its own Connection field over the origin's.
+        assert_eq!(cleaned(200, &fields, Version::Http11), kept);
+    }
+
+    #[test]
+    fn an_old_client_gets_no_chunks() {
+        let chunked = [("Transfer-Encoding", "chunked")];
+        assert_eq!(cleaned(200, &chunked, Version::Http10), ["via: 1.1 octroi"]);
+        assert_eq!(cleaned(200, &chunked, Version::Http11), ["transfer-encoding: chunked", "via: 1.1 octroi"]);
+    }
+
+    #[test]
+    fn an_upgrade_keeps_its_fields() {
+        let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        assert_eq!(cleaned(101, &fields, Version::Http11), ["connection: Upgrade", "upgrade: websocket", "via: 1.1 octroi"]);
+    }
+
+    #[test]
+    fn every_dial_error_comes_back_as_its_fault() {
+        for dial in DialError::ALL {
+            let error = Error::new_up(ErrorType::Custom(dial.reason()));
+            assert_eq!(super::fault(&error), Some(fault::of_dial(dial)));
+        }
+        let gone = Error::new_down(ErrorType::ConnectionClosed);
+        assert_eq!(super::fault(&gone), None);
+    }
+}
