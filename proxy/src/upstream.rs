@@ -193,7 +193,7 @@ impl Dialler {
 
     async fn race(&self, addresses: &[SocketAddr]) -> Result<TcpStream, DialError> {
         let mut waiting = addresses.iter();
-        let mut attempts: Vec<Pin<Box<dyn Future<Output = Result<TcpStream, DialError>> + Send>>> = Vec::new();
+        let mut attempts: Vec<Attempt<Result<TcpStream, DialError>>> = Vec::new();
         let mut first_error = None;
         loop {
             if attempts.len() < MOST_AT_ONCE
@@ -218,6 +218,9 @@ impl Dialler {
     }
 }
 
+/// One connection under way.
+type Attempt<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 async fn attempt(address: SocketAddr, patience: Duration) -> Result<TcpStream, DialError> {
     match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -227,7 +230,7 @@ async fn attempt(address: SocketAddr, patience: Duration) -> Result<TcpStream, D
 }
 
 /// The first of the attempts to end, which leaves the list.
-async fn first_done<T>(attempts: &mut Vec<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+async fn first_done<T>(attempts: &mut Vec<Attempt<T>>) -> T {
     poll_fn(|cx| {
         for ix in 0..attempts.len() {
             if let Poll::Ready(output) = attempts[ix].as_mut().poll(cx) {
