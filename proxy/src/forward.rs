@@ -3,8 +3,7 @@
 //! permit, and nothing else.
 
 use std::any::Any;
-use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +12,10 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use octroi_wire::head::{Framing, Persistence, Version};
 use pingora::apps::HttpServerApp;
-use pingora::connectors::L4Connect;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::{Digest, SocketDigest};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
-use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -32,12 +29,9 @@ use crate::listener::Client;
 use crate::passage::Passage;
 use crate::reply::PSEUDONYM;
 use crate::request::Request;
-use crate::upstream::{Dialler, Permit};
+use crate::upstream::{Peers, Permit};
 
 mod response;
-
-/// How long an idle connection to an origin is kept for the next request.
-const POOL_IDLE: Duration = Duration::from_secs(60);
 
 /// Tries of one request: the second is for a pooled connection that had died.
 pub const TRIES: usize = 2;
@@ -46,14 +40,12 @@ pub const TRIES: usize = 2;
 pub struct Forwarder {
     proxy: Arc<HttpProxy<Egress>>,
     silence: Duration,
-    pool_keys: RandomState,
 }
 
 /// One request on its way through Pingora's phases.
 struct Exchange {
     passage: Passage,
     permit: Arc<Permit>,
-    pool_key: u64,
     version: Version,
     persistence: Persistence,
     is_head: bool,
@@ -66,7 +58,8 @@ impl Forwarder {
     #[must_use]
     pub fn new(gate: Arc<Gate>, conf: &Arc<ServerConf>) -> Self {
         let silence = gate.config.limits.idle_timeout;
-        Self { proxy: Arc::new(http_proxy(conf, Egress { gate })), silence, pool_keys: RandomState::new() }
+        let peers = Peers::new(gate.dialler.clone(), silence);
+        Self { proxy: Arc::new(http_proxy(conf, Egress { gate, peers })), silence }
     }
 
     /// Sends one request on and its response back; the client, if it may ask again.
@@ -90,7 +83,7 @@ impl Forwarder {
         session.set_read_timeout(Some(self.silence));
         session.set_write_timeout(Some(self.silence));
         session.set_pipelined_prefix(prefix);
-        session.set_connection_user_context(Some(Box::new(self.exchange(&request, passage, permit))));
+        session.set_connection_user_context(Some(Box::new(Exchange::new(&request, passage, permit))));
         let reused = self.proxy.process_new_http(session, shutdown).await?;
         let (stream, _) = reused.consume();
         Some(Client { stream, buffer, address, source, listener })
@@ -100,14 +93,11 @@ impl Forwarder {
     pub async fn leave(&self) {
         self.proxy.http_cleanup().await;
     }
+}
 
-    fn exchange(&self, request: &Request, passage: Passage, permit: Permit) -> Exchange {
-        let mut addresses = permit.addresses().to_vec();
-        addresses.sort_unstable();
-        Exchange {
-            // A pooled connection serves only who asks for the same name and may reach the same
-            // addresses: what was judged is what is used.
-            pool_key: self.pool_keys.hash_one((&request.target, request.port, addresses)),
+impl Exchange {
+    fn new(request: &Request, passage: Passage, permit: Permit) -> Self {
+        Self {
             permit: Arc::new(permit),
             version: request.head.version,
             persistence: request.head.persistence,
@@ -132,39 +122,7 @@ fn begun_body(buffer: &mut BytesMut, framing: Framing) -> BytesMut {
 /// The phases of a request.
 struct Egress {
     gate: Arc<Gate>,
-}
-
-/// Connects where a permit says; the address that Pingora passes is only the pool's name for it.
-#[derive(Debug)]
-struct OnPermit {
-    dialler: Dialler,
-    permit: Arc<Permit>,
-}
-
-#[async_trait]
-impl L4Connect for OnPermit {
-    async fn connect(&self, _: &PeerAddr) -> pingora::Result<L4Stream> {
-        let dialled = self.dialler.connect(&self.permit).await;
-        dialled.map(L4Stream::from).map_err(|error| Error::new_up(ErrorType::Custom(error.reason())))
-    }
-}
-
-impl Egress {
-    fn peer(&self, exchange: &Exchange) -> HttpPeer {
-        // The pool's key is all ours: `0.0.0.0` makes Pingora leave the address out of it.
-        let port = exchange.permit.addresses().first().map_or(0, SocketAddr::port);
-        let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, port), false, String::new());
-        let silence = Some(self.gate.config.limits.idle_timeout);
-        peer.group_key = exchange.pool_key;
-        peer.options.idle_timeout = Some(POOL_IDLE);
-        peer.options.read_timeout = silence;
-        peer.options.write_timeout = silence;
-        peer.options.custom_l4 = Some(Arc::new(OnPermit {
-            dialler: self.gate.dialler.clone(),
-            permit: Arc::clone(&exchange.permit),
-        }));
-        peer
-    }
+    peers: Peers,
 }
 
 #[async_trait]
@@ -189,7 +147,10 @@ impl ProxyHttp for Egress {
 
     async fn upstream_peer(&self, _: &mut Session, ctx: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
         match ctx {
-            Some(exchange) => Ok(Box::new(self.peer(exchange))),
+            Some(exchange) => {
+                let peer = self.peers.peer(exchange.passage.target(), &exchange.permit);
+                Ok(Box::new(peer))
+            }
             None => Err(Error::new_in(ErrorType::InternalError)),
         }
     }

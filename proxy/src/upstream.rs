@@ -16,8 +16,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::addr::OwnAddrs;
 
+mod peer;
 #[cfg(test)]
 mod tests;
+
+pub use peer::Peers;
 
 /// How long the first address has the field to itself (RFC 8305 section 5: 250 ms).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -221,6 +224,7 @@ impl Dialler {
 /// One connection under way.
 type Attempt<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
 async fn attempt(address: SocketAddr, patience: Duration) -> Result<TcpStream, DialError> {
     match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),

@@ -43,6 +43,7 @@ fn what_no_proxy_serves_is_refused_in_its_own_words() {
 }
 
 /// A client and the gate's end of its connection.
+#[expect(clippy::disallowed_methods, reason = "the test is the client")]
 async fn connected() -> (TcpStream, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

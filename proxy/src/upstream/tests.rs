@@ -42,6 +42,7 @@ fn dialler(patience: Duration) -> Dialler {
 }
 
 /// A listening socket that answers nobody: its backlog is full.
+#[expect(clippy::disallowed_methods, reason = "the test fills a backlog")]
 async fn silent(address: &str, port: u16) -> (socket2::Socket, Vec<std::net::TcpStream>, u16) {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::new(ip(address), port).into()).unwrap();
