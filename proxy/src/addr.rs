@@ -102,7 +102,11 @@ mod tests {
 
     #[test]
     fn our_own_addresses_are_known_in_every_spelling() {
-        let own = OwnAddrs::new([socket("0.0.0.0:3128"), socket("127.0.0.1:9128"), socket("[::]:3129")]);
+        let own = OwnAddrs::new([
+            socket("0.0.0.0:3128"),
+            socket("127.0.0.1:9128"),
+            socket("[::]:3129"),
+        ]);
         for (address, is_own) in [
             ("127.0.0.1:3128", true),
             ("127.8.8.8:3128", true),

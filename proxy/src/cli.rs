@@ -25,7 +25,12 @@ const CONFIG: u8 = 78;
 
 /// Who may reach which cloud service from where, and who tried: an egress proxy that enforces a policy.
 #[derive(Debug, Parser)]
-#[command(name = "octroi", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "octroi",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -83,7 +88,11 @@ fn unreadable(error: &ReadError) -> u8 {
 
 /// Colours for people at a terminal.
 fn colour() -> Colour {
-    if std::io::stdout().is_terminal() { Colour::Always } else { Colour::Never }
+    if std::io::stdout().is_terminal() {
+        Colour::Always
+    } else {
+        Colour::Never
+    }
 }
 
 /// The policy that a bundle makes; its findings and an exit code where it makes none.

@@ -32,7 +32,12 @@ pub enum Peeked {
 
 /// Reads from `client` until the bytes in `seen` (some may be there already) say what they are.
 /// Every byte read stays in `seen`, to be replayed once it is permitted.
-pub async fn peek<R>(client: &mut R, seen: &mut BytesMut, target: &Host, patience: Patience) -> Peeked
+pub async fn peek<R>(
+    client: &mut R,
+    seen: &mut BytesMut,
+    target: &Host,
+    patience: Patience,
+) -> Peeked
 where
     R: AsyncRead + Unpin,
 {
@@ -66,7 +71,10 @@ where
 
 fn understand(hello: &ClientHello, target: &Host) -> Hello {
     match &hello.sni {
-        Sni::Name(name) => Hello::Name { name: name.clone(), ech: hello.ech.is_some() },
+        Sni::Name(name) => Hello::Name {
+            name: name.clone(),
+            ech: hello.ech.is_some(),
+        },
         Sni::Absent => Hello::Absent,
         // RFC 6066 forbids it, some clients write it: the target's own address says nothing new.
         Sni::Address(address) if target.address() == Some(*address) => Hello::Absent,

@@ -55,7 +55,10 @@ async fn next_request(
     };
     let request = Request::new(head)?;
     let admitted = gate.ledger.admit().await;
-    admitted.map_err(|_| Refused { fault: fault::UNRECORDED, audience: request.audience })?;
+    admitted.map_err(|_| Refused {
+        fault: fault::UNRECORDED,
+        audience: request.audience,
+    })?;
     Ok(Some(request))
 }
 
@@ -76,8 +79,18 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
     }
     if passage.awaits_hello() {
         let limits = &gate.config.limits;
-        let patience = Patience { timeout: limits.hello_timeout, most: limits.client_hello };
-        match client_hello::peek(&mut client.stream, &mut client.buffer, passage.target(), patience).await {
+        let patience = Patience {
+            timeout: limits.hello_timeout,
+            most: limits.client_hello,
+        };
+        match client_hello::peek(
+            &mut client.stream,
+            &mut client.buffer,
+            passage.target(),
+            patience,
+        )
+        .await
+        {
             Peeked::Gone => return passage.close_abandoned(),
             Peeked::Hello(hello) => {
                 if let Err(stopped) = passage.judge_hello(hello) {
@@ -89,15 +102,32 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
     passage.established(origin.peer_addr().ok().map(|address| address.ip()));
     let replay = client.buffer.freeze();
     let idle = gate.config.limits.idle_timeout;
-    let relayed = relay::run(&mut client.stream, &mut origin, replay, idle, gate.stopped()).await;
+    let relayed = relay::run(
+        &mut client.stream,
+        &mut origin,
+        replay,
+        idle,
+        gate.stopped(),
+    )
+    .await;
     passage.close_tunnel(&relayed);
 }
 
 /// One plain HTTP request; the client comes back if it may ask again.
-async fn exchange(front: &Front, client: Client, request: Request, shutdown: &ShutdownWatch) -> Option<Client> {
+async fn exchange(
+    front: &Front,
+    client: Client,
+    request: Request,
+    shutdown: &ShutdownWatch,
+) -> Option<Client> {
     let mut passage = Passage::open(front.gate(), &client, &request);
     match passage.permit().await {
-        Ok(permit) => front.forwarder().forward(client, request, passage, permit, shutdown).await,
+        Ok(permit) => {
+            front
+                .forwarder()
+                .forward(client, request, passage, permit, shutdown)
+                .await
+        }
         Err(stopped) => {
             let reply = passage.reply(&stopped);
             passage.close_stopped(&stopped);
@@ -122,7 +152,13 @@ async fn refuse(client: Client, passage: Passage, stopped: &Stopped) {
 /// Ends a tunnel that the ClientHello denied: TLS clients hear why.
 async fn hang_up(mut client: Client, passage: Passage, stopped: &Stopped) {
     passage.close_stopped(stopped);
-    if client_hello::speaks_tls(&client.buffer) && client.stream.write_all(&alert_access_denied()).await.is_err() {
+    if client_hello::speaks_tls(&client.buffer)
+        && client
+            .stream
+            .write_all(&alert_access_denied())
+            .await
+            .is_err()
+    {
         return;
     }
     linger(&mut client.stream, FAREWELL).await;
@@ -139,12 +175,18 @@ async fn reject(gate: &Gate, client: Client, refused: &Refused) {
         status: fault.status().as_u16(),
         detail: None,
     });
-    say_goodbye(client, &Reply::fault(fault, &incident.to_string(), *audience), false).await;
+    say_goodbye(
+        client,
+        &Reply::fault(fault, &incident.to_string(), *audience),
+        false,
+    )
+    .await;
 }
 
 /// Answers a plain HTTP request ourselves; another may follow if this one has no body to skip.
 async fn answer(mut client: Client, request: &Request, reply: &Reply) -> Option<Client> {
-    let keeps = request.head.persistence == Persistence::KeepAlive && request.head.framing == Framing::None;
+    let keeps =
+        request.head.persistence == Persistence::KeepAlive && request.head.framing == Framing::None;
     if !keeps {
         say_goodbye(client, reply, request.is_head()).await;
         return None;

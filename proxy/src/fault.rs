@@ -139,23 +139,44 @@ pub fn of_head(error: HeadError) -> Fault {
             "La requête emploie un schéma ou un codage que la passerelle ne connaît pas.",
             "The request uses a scheme or coding that the gate does not know.",
         ),
-        505 => ("La passerelle parle HTTP/1.0 et HTTP/1.1.", "The gate speaks HTTP/1.0 and HTTP/1.1."),
+        505 => (
+            "La passerelle parle HTTP/1.0 et HTTP/1.1.",
+            "The gate speaks HTTP/1.0 and HTTP/1.1.",
+        ),
         _ => (
             "La requête est mal formée ou ambiguë ; la passerelle ne devine pas.",
             "The request is malformed or ambiguous; the gate does not guess.",
         ),
     };
-    Fault::new(error.status(), error.reason(), "http_request_error", french, english)
+    Fault::new(
+        error.status(),
+        error.reason(),
+        "http_request_error",
+        french,
+        english,
+    )
 }
 
 /// The fault for an origin that cannot be reached.
 #[must_use]
 pub fn of_dial(error: DialError) -> Fault {
     let (french, english) = match error {
-        DialError::Refused => ("Le serveur demandé refuse la connexion.", "The server refuses the connection."),
-        DialError::Unreachable => ("Aucune route ne mène au serveur demandé.", "There is no route to the server."),
-        DialError::Timeout => ("Le serveur demandé ne répond pas.", "The server does not answer."),
-        DialError::Reset => ("Le serveur demandé a rompu la connexion.", "The server broke the connection."),
+        DialError::Refused => (
+            "Le serveur demandé refuse la connexion.",
+            "The server refuses the connection.",
+        ),
+        DialError::Unreachable => (
+            "Aucune route ne mène au serveur demandé.",
+            "There is no route to the server.",
+        ),
+        DialError::Timeout => (
+            "Le serveur demandé ne répond pas.",
+            "The server does not answer.",
+        ),
+        DialError::Reset => (
+            "Le serveur demandé a rompu la connexion.",
+            "The server broke the connection.",
+        ),
         DialError::Loop => (
             "L’adresse demandée est celle de la passerelle elle-même.",
             "The address asked for is the gate's own.",
@@ -165,7 +186,13 @@ pub fn of_dial(error: DialError) -> Fault {
             "The gate could not open a connection to the server.",
         ),
     };
-    Fault::new(error.status(), error.reason(), error.proxy_error(), french, english)
+    Fault::new(
+        error.status(),
+        error.reason(),
+        error.proxy_error(),
+        french,
+        english,
+    )
 }
 
 /// The fault for a name that does not resolve.

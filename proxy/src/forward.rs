@@ -14,8 +14,8 @@ use octroi_wire::head::{Framing, Persistence, Version};
 use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::{Digest, SocketDigest};
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora::protocols::{Digest, SocketDigest};
 use pingora::proxy::{FailToProxy, HttpProxy, ProxyHttp, ProxyWarnLogContext, Session, http_proxy};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
@@ -59,7 +59,10 @@ impl Forwarder {
     pub fn new(gate: Arc<Gate>, conf: &Arc<ServerConf>) -> Self {
         let silence = gate.config.limits.idle_timeout;
         let peers = Peers::new(gate.dialler.clone(), silence);
-        Self { proxy: Arc::new(http_proxy(conf, Egress { gate, peers })), silence }
+        Self {
+            proxy: Arc::new(http_proxy(conf, Egress { gate, peers })),
+            silence,
+        }
     }
 
     /// Sends one request on and its response back; the client, if it may ask again.
@@ -71,7 +74,13 @@ impl Forwarder {
         permit: Permit,
         shutdown: &ShutdownWatch,
     ) -> Option<Client> {
-        let Client { stream, mut buffer, address, source, listener } = client;
+        let Client {
+            stream,
+            mut buffer,
+            address,
+            source,
+            listener,
+        } = client;
         let mut head = Vec::with_capacity(1024);
         // INVARIANT: `Request::new` lets only forwardable targets through.
         request.head.write_origin_form(PSEUDONYM, &mut head).ok()?;
@@ -83,10 +92,17 @@ impl Forwarder {
         session.set_read_timeout(Some(self.silence));
         session.set_write_timeout(Some(self.silence));
         session.set_pipelined_prefix(prefix);
-        session.set_connection_user_context(Some(Box::new(Exchange::new(&request, passage, permit))));
+        session
+            .set_connection_user_context(Some(Box::new(Exchange::new(&request, passage, permit))));
         let reused = self.proxy.process_new_http(session, shutdown).await?;
         let (stream, _) = reused.consume();
-        Some(Client { stream, buffer, address, source, listener })
+        Some(Client {
+            stream,
+            buffer,
+            address,
+            source,
+            listener,
+        })
     }
 
     /// Tells idle connections that the gate is leaving.
@@ -112,7 +128,9 @@ impl Exchange {
 fn begun_body(buffer: &mut BytesMut, framing: Framing) -> BytesMut {
     let length = match framing {
         Framing::None => 0,
-        Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX).min(buffer.len()),
+        Framing::Length(length) => usize::try_from(length)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len()),
         // Only the engine knows where it ends; should more follow, it closes afterwards.
         Framing::Chunked => buffer.len(),
     };
@@ -134,7 +152,12 @@ impl ProxyHttp for Egress {
     }
 
     /// Pingora hands over what [`Forwarder::forward`] put into the session.
-    fn on_connection_reuse(&self, session: &mut Session, ctx: &mut Self::CTX, given: Box<dyn Any + Send + Sync>) {
+    fn on_connection_reuse(
+        &self,
+        session: &mut Session,
+        ctx: &mut Self::CTX,
+        given: Box<dyn Any + Send + Sync>,
+    ) {
         *ctx = given.downcast().ok();
         let Some(exchange) = ctx else { return };
         if exchange.persistence == Persistence::Close {
@@ -145,7 +168,11 @@ impl ProxyHttp for Egress {
         }
     }
 
-    async fn upstream_peer(&self, _: &mut Session, ctx: &mut Self::CTX) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _: &mut Session,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<Box<HttpPeer>> {
         match ctx {
             Some(exchange) => {
                 let peer = self.peers.peer(exchange.passage.target(), &exchange.permit);
@@ -178,11 +205,18 @@ impl ProxyHttp for Egress {
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let version = ctx.as_ref().map_or(Version::Http11, |exchange| exchange.version);
+        let version = ctx
+            .as_ref()
+            .map_or(Version::Http11, |exchange| exchange.version);
         response::clean(response, version)
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut Self::CTX,
+    ) -> FailToProxy {
         let mut error_code = 0;
         if let (Some(exchange), Some(fault)) = (ctx, response::fault(error)) {
             exchange.fault = Some(fault);
@@ -193,13 +227,19 @@ impl ProxyHttp for Egress {
                 let _ = response::write(session, &reply, exchange.is_head).await;
             }
         }
-        FailToProxy { error_code, can_reuse_downstream: false }
+        FailToProxy {
+            error_code,
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Self::CTX) {
         let Some(exchange) = ctx.take() else { return };
         let (reason, by) = response::end(error);
-        if let Some(fault) = exchange.fault.filter(|_| by == ClosedBy::Upstream || reason == CloseReason::Unreachable) {
+        if let Some(fault) = exchange
+            .fault
+            .filter(|_| by == ClosedBy::Upstream || reason == CloseReason::Unreachable)
+        {
             self.gate.ledger.metrics().upstream_error(fault.reason);
         }
         exchange.passage.close(Close {
@@ -216,7 +256,13 @@ impl ProxyHttp for Egress {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Self::CTX, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        _: &Self::CTX,
+        _: &Error,
+        _: ProxyWarnLogContext,
+    ) -> bool {
         true
     }
 }

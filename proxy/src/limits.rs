@@ -85,7 +85,10 @@ impl Admission {
         }
         *count += 1;
         drop(shard);
-        Ok(Ticket { admission: Arc::clone(self), source })
+        Ok(Ticket {
+            admission: Arc::clone(self),
+            source,
+        })
     }
 
     /// How many connections there are.
@@ -114,7 +117,9 @@ impl Admission {
     fn shard(&self, source: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
         let at = self.hasher.hash_one(source) as usize % SHARDS;
         // The table is whole after every statement that touches it: a panic elsewhere spoils nothing.
-        self.sources[at].lock().unwrap_or_else(PoisonError::into_inner)
+        self.sources[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -143,7 +148,10 @@ impl Drop for Ticket {
 #[must_use]
 pub fn raise_descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     // Not allowed in some sandboxes: then the soft limit is what there is.
     let current = match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
@@ -171,9 +179,15 @@ mod tests {
         let admission = Admission::new(3, 2);
         let one = admission.admit(ip("192.0.2.1")).unwrap();
         let _two = admission.admit(ip("192.0.2.1")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.1")).unwrap_err(), Full::PerSource);
+        assert_eq!(
+            admission.admit(ip("192.0.2.1")).unwrap_err(),
+            Full::PerSource
+        );
         let _three = admission.admit(ip("192.0.2.2")).unwrap();
-        assert_eq!(admission.admit(ip("192.0.2.3")).unwrap_err(), Full::Connections);
+        assert_eq!(
+            admission.admit(ip("192.0.2.3")).unwrap_err(),
+            Full::Connections
+        );
         assert_eq!(admission.live(), 3);
         drop(one);
         assert!(admission.admit(ip("192.0.2.1")).is_ok());
@@ -184,7 +198,12 @@ mod tests {
     fn a_source_that_left_is_forgotten() {
         let admission = Admission::new(10, 10);
         drop(admission.admit(ip("2001:db8::1")).unwrap());
-        assert!(admission.sources.iter().all(|shard| shard.lock().unwrap().is_empty()));
+        assert!(
+            admission
+                .sources
+                .iter()
+                .all(|shard| shard.lock().unwrap().is_empty())
+        );
     }
 
     #[tokio::test]

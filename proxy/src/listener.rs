@@ -76,7 +76,11 @@ impl Front {
     /// Serves `gate` on the listeners `bound`; plain HTTP goes through `forwarder`.
     #[must_use]
     pub fn new(gate: Arc<Gate>, forwarder: Forwarder, bound: Vec<Bound>) -> Self {
-        Self { gate, forwarder, bound }
+        Self {
+            gate,
+            forwarder,
+            bound,
+        }
     }
 
     /// The state that every connection shares.
@@ -101,7 +105,13 @@ impl Front {
             certificate: Vec::new(),
             listener: Some(listener.clone()),
         };
-        Some(Client { stream, buffer: BytesMut::new(), address, source, listener })
+        Some(Client {
+            stream,
+            buffer: BytesMut::new(),
+            address,
+            source,
+            listener,
+        })
     }
 
     /// The name of the listener that took a connection in; a lone one need not be asked for.
@@ -113,7 +123,9 @@ impl Front {
         let at = |bound: &&Bound| bound.address.port() == local.port();
         let exact = |bound: &&Bound| bound.address.ip().to_canonical() == local.ip();
         let here = || self.bound.iter().filter(at);
-        let found = here().find(exact).or_else(|| here().find(|bound| bound.address.ip().is_unspecified()));
+        let found = here()
+            .find(exact)
+            .or_else(|| here().find(|bound| bound.address.ip().is_unspecified()));
         found.map(|bound| bound.listener.name.clone())
     }
 
@@ -131,7 +143,12 @@ impl Front {
             detail: None,
         });
         let reply = Reply::fault(&fault, &incident.to_string(), Audience::default());
-        if client.stream.write_all(&reply.to_bytes(After::Close, false)).await.is_ok() {
+        if client
+            .stream
+            .write_all(&reply.to_bytes(After::Close, false))
+            .await
+            .is_ok()
+        {
             linger(&mut client.stream, FAREWELL).await;
         }
     }
@@ -139,7 +156,11 @@ impl Front {
 
 #[async_trait]
 impl ServerApp for Front {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(
+        self: &Arc<Self>,
+        stream: Stream,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Stream> {
         let client = self.meet(stream)?;
         match self.gate.admission.admit(client.address.ip()) {
             Ok(ticket) => {

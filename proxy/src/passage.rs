@@ -67,7 +67,8 @@ impl Passage {
         let policy = gate.policy.policy();
         let workloads = policy.identify(&client.source).workloads;
         let awaits = |ix| policy.workload(ix).tls_ports.contains(request.port);
-        let awaits_hello = request.protocol == Protocol::Connect && workloads.into_iter().any(awaits);
+        let awaits_hello =
+            request.protocol == Protocol::Connect && workloads.into_iter().any(awaits);
         let none_expected = request.protocol == Protocol::Connect && !awaits_hello;
         let user_agent = request.head.values("user-agent").next();
         let entry = gate.ledger.open(Opened {
@@ -124,7 +125,8 @@ impl Passage {
             Host::Name(name) => {
                 let (resolved, from) = self.gate.resolver.resolve_from(&name).await;
                 self.gate.ledger.metrics().dns_lookup(from.as_str());
-                let resolution = resolved.map_err(|error| Stopped::Unresolved(fault::of_dns(error)))?;
+                let resolution =
+                    resolved.map_err(|error| Stopped::Unresolved(fault::of_dns(error)))?;
                 let addresses = resolution.addresses.clone();
                 self.resolution = Some(resolution);
                 judged = self.judge()?;
@@ -133,7 +135,8 @@ impl Passage {
         };
         // A decision that allows covers every address it was asked about, so this cannot fail;
         // if it did, nothing must be dialled.
-        Permit::new(&judged.decision, &addresses, self.port).ok_or(Stopped::Unreachable(fault::INTERNAL))
+        Permit::new(&judged.decision, &addresses, self.port)
+            .ok_or(Stopped::Unreachable(fault::INTERNAL))
     }
 
     /// Judges the flow with the ClientHello, the last evidence of a tunnel.
@@ -178,7 +181,11 @@ impl Passage {
             self.entry.note(&policy, &decision, &flow);
         }
         let judged = Judged { policy, decision };
-        if is_denied { Err(Stopped::Denied(Box::new(judged))) } else { Ok(judged) }
+        if is_denied {
+            Err(Stopped::Denied(Box::new(judged)))
+        } else {
+            Ok(judged)
+        }
     }
 
     /// Those of the addresses at which we ourselves listen: a flow to them would go round in circles.
@@ -186,7 +193,9 @@ impl Passage {
         let own = &self.gate.dialler.own;
         let literal = self.target.address();
         let dialled = literal.iter().chain(addresses).copied();
-        dialled.filter(|&address| own.contains(SocketAddr::new(address, self.port))).collect()
+        dialled
+            .filter(|&address| own.contains(SocketAddr::new(address, self.port)))
+            .collect()
     }
 
     /// Records that the origin is connected and the flow permitted.
@@ -202,7 +211,8 @@ impl Passage {
                 let incident = self.entry.id().to_string();
                 let asked = format!("{}:{}", self.target, self.port);
                 let Judged { policy, decision } = &**judged;
-                let refusal = Refusal::new(policy, decision, &asked, &incident, self.audience.language);
+                let refusal =
+                    Refusal::new(policy, decision, &asked, &incident, self.audience.language);
                 Reply::refusal(&refusal, self.audience)
             }
             Stopped::Unresolved(fault) | Stopped::Unreachable(fault) => self.fault(fault),
@@ -225,13 +235,25 @@ impl Passage {
         if let Some(reason) = detail {
             self.gate.ledger.metrics().upstream_error(reason);
         }
-        self.close(Close { reason, detail, by: ClosedBy::Gate, bytes_up: 0, bytes_down: 0 });
+        self.close(Close {
+            reason,
+            detail,
+            by: ClosedBy::Gate,
+            bytes_up: 0,
+            bytes_down: 0,
+        });
     }
 
     /// Ends a flow whose client left before anything went through.
     pub fn close_abandoned(self) {
         let reason = CloseReason::Finished;
-        self.close(Close { reason, detail: None, by: ClosedBy::Client, bytes_up: 0, bytes_down: 0 });
+        self.close(Close {
+            reason,
+            detail: None,
+            by: ClosedBy::Client,
+            bytes_up: 0,
+            bytes_down: 0,
+        });
     }
 
     /// Ends a tunnel.
@@ -243,7 +265,13 @@ impl Passage {
             RelayEnd::Stopped(Stop::Shutdown) => (CloseReason::Drained, ClosedBy::Gate),
             RelayEnd::Stopped(Stop::Revoked) => (CloseReason::Denied, ClosedBy::Gate),
         };
-        self.close(Close { reason, detail: None, by, bytes_up: relayed.up, bytes_down: relayed.down });
+        self.close(Close {
+            reason,
+            detail: None,
+            by,
+            bytes_up: relayed.up,
+            bytes_down: relayed.down,
+        });
     }
 
     /// Ends the flow.

@@ -93,7 +93,11 @@ where
         idle.poll(cx).map(|()| End::Idle)
     })
     .await;
-    Relayed { up: tunnel.up.bytes, down: tunnel.down.bytes, end }
+    Relayed {
+        up: tunnel.up.bytes,
+        down: tunnel.down.bytes,
+        end,
+    }
 }
 
 struct Tunnel {
@@ -104,7 +108,11 @@ struct Tunnel {
 
 impl Tunnel {
     fn new(replay: Buffer) -> Self {
-        Self { up: Direction::new(replay), down: Direction::new(Buffer::none()), first_closed: None }
+        Self {
+            up: Direction::new(replay),
+            down: Direction::new(Buffer::none()),
+            first_closed: None,
+        }
     }
 
     /// Grows with every byte and every close, so that a change means activity.
@@ -176,10 +184,20 @@ struct Direction {
 
 impl Direction {
     fn new(pending: Buffer) -> Self {
-        Self { pending, unflushed: false, state: State::Open, bytes: 0 }
+        Self {
+            pending,
+            unflushed: false,
+            state: State::Open,
+            bytes: 0,
+        }
     }
 
-    fn poll<R, W>(&mut self, cx: &mut Context<'_>, reader: &mut R, writer: &mut W) -> Poll<Result<(), Fault>>
+    fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+    ) -> Poll<Result<(), Fault>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -226,7 +244,9 @@ impl Direction {
             Ok(filled) if filled.is_empty() => self.state = State::Closing,
             Ok(filled) => self.pending = filled,
             // Over TLS, many clients leave without close_notify.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.state = State::Closing,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.state = State::Closing
+            }
             Err(error) => return Poll::Ready(Err(error)),
         }
         Poll::Ready(Ok(()))
@@ -242,7 +262,11 @@ struct Idle<'a> {
 
 impl<'a> Idle<'a> {
     fn new(timeout: Duration, sleep: Pin<&'a mut Sleep>) -> Self {
-        Self { timeout, touched: Instant::now(), sleep }
+        Self {
+            timeout,
+            touched: Instant::now(),
+            sleep,
+        }
     }
 
     fn touch(&mut self) {

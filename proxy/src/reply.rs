@@ -67,7 +67,12 @@ impl Reply {
         Self::new(fault.status(), &status, audience, body)
     }
 
-    fn new(status: StatusCode, proxy_status: &ProxyStatus, audience: Audience, body: String) -> Self {
+    fn new(
+        status: StatusCode,
+        proxy_status: &ProxyStatus,
+        audience: Audience,
+        body: String,
+    ) -> Self {
         let mut fields = vec![
             ("Content-Type", audience.format.media_type().to_owned()),
             ("Content-Language", audience.language_tag().to_owned()),
@@ -82,12 +87,18 @@ impl Reply {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             fields.push(("Retry-After", "5".to_owned()));
         }
-        Self { status, fields, body }
+        Self {
+            status,
+            fields,
+            body,
+        }
     }
 
     /// The fields as they go on the wire: none holds a line break, whatever it is made of.
     pub fn wire_fields(&self) -> impl Iterator<Item = (&'static str, String)> {
-        self.fields.iter().map(|(name, value)| (*name, field_value(value)))
+        self.fields
+            .iter()
+            .map(|(name, value)| (*name, field_value(value)))
     }
 
     /// As it goes on the wire; without the body for a HEAD request.
@@ -138,7 +149,13 @@ impl Fault {
         french: &'static str,
         english: &'static str,
     ) -> Self {
-        Self { status, reason, proxy_error, french, english }
+        Self {
+            status,
+            reason,
+            proxy_error,
+            french,
+            english,
+        }
     }
 
     /// The status.

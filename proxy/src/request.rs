@@ -15,7 +15,6 @@ use crate::fault::{self, Fault};
 use crate::listener::Client;
 use crate::reply::Audience;
 
-
 /// How long a kept-alive connection may wait for its next request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
@@ -47,7 +46,11 @@ impl Request {
     /// What was asked for, as `host:port`.
     #[must_use]
     pub fn asked(&self) -> String {
-        Authority { host: self.target.clone(), port: Some(self.port) }.to_string()
+        Authority {
+            host: self.target.clone(),
+            port: Some(self.port),
+        }
+        .to_string()
     }
 
     /// Whether the answer to it has no body.
@@ -63,12 +66,23 @@ impl Request {
     pub fn new(head: Box<Head>) -> Result<Self, Refused> {
         let audience = audience(&head);
         let (protocol, target, port) = match &head.target {
-            Target::Authority(Authority { host, port }) => (Protocol::Connect, host, port.unwrap_or(443)),
-            _ if head.method == "TRACE" => return Err(Refused::new(fault::METHOD, audience)),
-            Target::Absolute { scheme: Scheme::Http, authority, .. } => {
-                (Protocol::Http, &authority.host, authority.port.unwrap_or(80))
+            Target::Authority(Authority { host, port }) => {
+                (Protocol::Connect, host, port.unwrap_or(443))
             }
-            Target::Absolute { scheme: Scheme::Https, .. } => {
+            _ if head.method == "TRACE" => return Err(Refused::new(fault::METHOD, audience)),
+            Target::Absolute {
+                scheme: Scheme::Http,
+                authority,
+                ..
+            } => (
+                Protocol::Http,
+                &authority.host,
+                authority.port.unwrap_or(80),
+            ),
+            Target::Absolute {
+                scheme: Scheme::Https,
+                ..
+            } => {
                 return Err(Refused::new(fault::HTTPS_WITHOUT_TUNNEL, audience));
             }
             // Never routed by Host: that would make a reverse proxy, and a loop, of the gate.
@@ -76,7 +90,13 @@ impl Request {
             Target::Asterisk => return Err(Refused::new(fault::ASTERISK_FORM, audience)),
         };
         let target = target.clone();
-        Ok(Self { protocol, target, port, audience, head })
+        Ok(Self {
+            protocol,
+            target,
+            port,
+            audience,
+            head,
+        })
     }
 }
 
@@ -102,7 +122,11 @@ impl From<Fault> for Refused {
 }
 
 fn audience(head: &Head) -> Audience {
-    let first = |name| head.values(name).next().and_then(|value| std::str::from_utf8(value).ok());
+    let first = |name| {
+        head.values(name)
+            .next()
+            .and_then(|value| std::str::from_utf8(value).ok())
+    };
     Audience::new(first("accept"), first("accept-language"))
 }
 
@@ -137,7 +161,12 @@ pub async fn read_head(
 }
 
 /// Waits for the first byte; whether one came.
-async fn begins(client: &mut Client, limits: &Limits, turn: Turn, shutdown: &ShutdownWatch) -> bool {
+async fn begins(
+    client: &mut Client,
+    limits: &Limits,
+    turn: Turn,
+    shutdown: &ShutdownWatch,
+) -> bool {
     let patience = match turn {
         Turn::First => limits.head_timeout,
         Turn::Next => KEEP_ALIVE,

@@ -54,7 +54,11 @@ impl Listen {
     /// [`BindError`] names the address.
     pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
         let bound = || -> io::Result<Self> {
-            let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+            let socket = Socket::new(
+                Domain::for_address(address),
+                Type::STREAM,
+                Some(Protocol::TCP),
+            )?;
             socket.set_reuse_address(true)?;
             if address.is_ipv6() {
                 // One socket a family: an IPv4 client stays an IPv4 client.
@@ -64,7 +68,10 @@ impl Listen {
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             let socket = std::net::TcpListener::from(socket);
-            Ok(Self { address: socket.local_addr()?, socket })
+            Ok(Self {
+                address: socket.local_addr()?,
+                socket,
+            })
         };
         bound().map_err(|error| BindError { address, error })
     }
@@ -91,7 +98,12 @@ impl<S> OnOpen<S> {
 
 #[async_trait]
 impl<S: Service> Service for OnOpen<S> {
-    async fn start_service(&mut self, fds: Option<ListenFds>, shutdown: ShutdownWatch, listeners_per_fd: usize) {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
         if let Some(fds) = &fds {
             let mut table = fds.lock();
             for Listen { socket, address } in self.sockets.drain(..) {
@@ -99,7 +111,9 @@ impl<S: Service> Service for OnOpen<S> {
                 table.add(address.to_string(), socket.into_raw_fd());
             }
         }
-        self.service.start_service(fds, shutdown, listeners_per_fd).await;
+        self.service
+            .start_service(fds, shutdown, listeners_per_fd)
+            .await;
     }
 
     fn name(&self) -> &str {
@@ -131,7 +145,9 @@ pub fn run(gate: Arc<Gate>, bound: Vec<Bound>, sockets: Vec<Listen>, extras: Vec
         server.add_boxed_service(extra);
     }
     server.add_service(drain::service(gate, drain_timeout));
-    server.run(RunArgs { shutdown_signal: Box::new(drain::Signals) });
+    server.run(RunArgs {
+        shutdown_signal: Box::new(drain::Signals),
+    });
 }
 
 /// One service for all listeners, so that they share one thread a core.

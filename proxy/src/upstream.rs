@@ -45,7 +45,9 @@ impl Permit {
         };
         let whole = !addresses.is_empty() && addresses.iter().all(was_judged);
         (decision.verdict() == Verdict::Allow && whole).then(|| Self {
-            addresses: interleave(addresses).map(|ip| SocketAddr::new(ip, port)).collect(),
+            addresses: interleave(addresses)
+                .map(|ip| SocketAddr::new(ip, port))
+                .collect(),
         })
     }
 
@@ -68,7 +70,11 @@ fn interleave(addresses: &[IpAddr]) -> impl Iterator<Item = IpAddr> {
         }
     }
     let turns = ours.len().max(theirs.len());
-    (0..turns).flat_map(move |turn| [ours.get(turn).copied(), theirs.get(turn).copied()].into_iter().flatten())
+    (0..turns).flat_map(move |turn| {
+        [ours.get(turn).copied(), theirs.get(turn).copied()]
+            .into_iter()
+            .flatten()
+    })
 }
 
 /// Why an origin could not be reached.
@@ -155,13 +161,19 @@ impl DialError {
     fn of(error: &io::Error) -> Self {
         match Errno::from_io_error(error) {
             Some(Errno::CONNREFUSED) => Self::Refused,
-            Some(Errno::NETUNREACH | Errno::HOSTUNREACH | Errno::NETDOWN | Errno::HOSTDOWN | Errno::ADDRNOTAVAIL) => {
-                Self::Unreachable
-            }
+            Some(
+                Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::NETDOWN
+                | Errno::HOSTDOWN
+                | Errno::ADDRNOTAVAIL,
+            ) => Self::Unreachable,
             Some(Errno::TIMEDOUT) => Self::Timeout,
             Some(Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE) => Self::Reset,
             Some(Errno::ACCESS | Errno::PERM) => Self::Forbidden,
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN) => Self::Exhausted,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM | Errno::AGAIN) => {
+                Self::Exhausted
+            }
             _ => Self::Other,
         }
     }
@@ -184,7 +196,11 @@ impl Dialler {
     /// [`DialError::Loop`] if any address is ours, before any is dialled; [`DialError::Timeout`]
     /// if time runs out; else what happened to the first address.
     pub async fn connect(&self, permit: &Permit) -> Result<TcpStream, DialError> {
-        if permit.addresses.iter().any(|&address| self.own.contains(address)) {
+        if permit
+            .addresses
+            .iter()
+            .any(|&address| self.own.contains(address))
+        {
             return Err(DialError::Loop);
         }
         let raced = timeout(self.connect_timeout * 2, self.race(&permit.addresses));
@@ -224,7 +240,10 @@ impl Dialler {
 /// One connection under way.
 type Attempt<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-#[expect(clippy::disallowed_methods, reason = "this is the one place that dials")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that dials"
+)]
 async fn attempt(address: SocketAddr, patience: Duration) -> Result<TcpStream, DialError> {
     match timeout(patience, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => Ok(stream),

@@ -16,8 +16,17 @@ use crate::config::{Config, ConfigError, PolicySource, Problem};
 const GLANCE: u64 = 1 << 20;
 
 /// The sections of octroi.yaml; a bundle has none of these.
-const SECTIONS: [&str; 9] =
-    ["policy", "state", "listeners", "dns", "upstream", "limits", "audit", "drain_timeout", "admin"];
+const SECTIONS: [&str; 9] = [
+    "policy",
+    "state",
+    "listeners",
+    "dns",
+    "upstream",
+    "limits",
+    "audit",
+    "drain_timeout",
+    "admin",
+];
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -52,7 +61,10 @@ fn is_config(path: &Path) -> bool {
     }
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(GLANCE).read_to_string(&mut text));
-    let is_section = |line: &str| line.split_once(':').is_some_and(|(key, _)| SECTIONS.contains(&key.trim_end()));
+    let is_section = |line: &str| {
+        line.split_once(':')
+            .is_some_and(|(key, _)| SECTIONS.contains(&key.trim_end()))
+    };
     let named = path.file_name().is_some_and(|name| name == "octroi.yaml");
     named || (read.is_ok() && text.lines().any(is_section))
 }
@@ -72,9 +84,7 @@ fn config_is_wrong(error: &ConfigError, format: Format) -> u8 {
     match format {
         Format::Text => complain(error),
         Format::Json => {
-            let problem = |it: &Problem| {
-                json!({ "severity": "error", "message": it.message, "line": it.line, "column": it.column, "help": it.help })
-            };
+            let problem = |it: &Problem| json!({ "severity": "error", "message": it.message, "line": it.line, "column": it.column, "help": it.help });
             say(Value::from_iter(error.problems().iter().map(problem)));
         }
     }
@@ -91,7 +101,9 @@ fn check_bundle(path: Option<&Path>, format: Format) -> u8 {
     };
     let checked = check(&bundle, Some(Timestamp::now()));
     match format {
-        Format::Text if checked.findings.is_empty() => say(format_args!("no findings, digest {}", bundle.digest())),
+        Format::Text if checked.findings.is_empty() => {
+            say(format_args!("no findings, digest {}", bundle.digest()))
+        }
         Format::Text => say(checked.findings.render(&bundle, super::colour()).trim_end()),
         Format::Json => say(checked.findings.to_json(&bundle)),
     }

@@ -94,7 +94,11 @@ fn bundle(arguments: &Arguments, config: &Config) -> Result<Bundle, u8> {
 }
 
 fn given(arguments: &Arguments, config: &Config) -> Result<Given, u8> {
-    let Asked { protocol, host, port } = arguments.url.clone();
+    let Asked {
+        protocol,
+        host,
+        port,
+    } = arguments.url.clone();
     let (mut chain, mut addresses) = (arguments.cname.clone(), arguments.address.clone());
     let is_told = arguments.no_resolve || !chain.is_empty() || !addresses.is_empty();
     if let (false, Some(name)) = (is_told, host.name()) {
@@ -116,13 +120,18 @@ fn given(arguments: &Arguments, config: &Config) -> Result<Given, u8> {
 /// Asks the name servers that the gate would ask. A name without an answer is judged by itself,
 /// and that is said.
 fn resolve(name: &DomainName, config: &Config) -> Result<(Vec<DomainName>, Vec<IpAddr>), u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| failed("start", &error, IO))?;
-    let resolver = Resolver::new(&config.dns).map_err(|error| failed("set the resolver up", &error, CONFIG))?;
+    let resolver = Resolver::new(&config.dns)
+        .map_err(|error| failed("set the resolver up", &error, CONFIG))?;
     match runtime.block_on(resolver.resolve(name)) {
         Ok(resolution) => Ok((resolution.chain.clone(), resolution.addresses.clone())),
         Err(error) => {
-            complain(format_args!("note: `{name}` is judged by its name alone: {error}"));
+            complain(format_args!(
+                "note: `{name}` is judged by its name alone: {error}"
+            ));
             Ok(Default::default())
         }
     }
@@ -134,7 +143,8 @@ fn failed(what: &str, error: &std::io::Error, code: u8) -> u8 {
 }
 
 fn instant(text: &str) -> Result<Timestamp, String> {
-    let moment = Moment::parse(text).map_err(|_| "write a day (2026-11-23) or an RFC 3339 time".to_owned());
+    let moment =
+        Moment::parse(text).map_err(|_| "write a day (2026-11-23) or an RFC 3339 time".to_owned());
     moment.map(Moment::start)
 }
 
@@ -144,7 +154,10 @@ fn hello(text: &str) -> Result<Hello, NameError> {
         "not_tls" => Hello::NotTls,
         "malformed" => Hello::Malformed,
         "timeout" => Hello::Timeout,
-        name => Hello::Name { name: DomainName::from_unicode(name)?, ech: false },
+        name => Hello::Name {
+            name: DomainName::from_unicode(name)?,
+            ech: false,
+        },
     })
 }
 
@@ -160,7 +173,11 @@ impl FromStr for Asked {
         };
         let written = rest.split(['/', '?', '#']).next().unwrap_or(rest);
         let Authority { host, port } = authority(written)?;
-        Ok(Self { protocol, host, port: port.unwrap_or(default_port) })
+        Ok(Self {
+            protocol,
+            host,
+            port: port.unwrap_or(default_port),
+        })
     }
 }
 
@@ -171,7 +188,11 @@ fn authority(text: &str) -> Result<Authority, NameError> {
     }
     let (name, port) = text.split_once(':').unwrap_or((text, ""));
     let name = DomainName::from_unicode(name)?;
-    if port.is_empty() { Authority::parse(name.as_str()) } else { Authority::parse(&format!("{name}:{port}")) }
+    if port.is_empty() {
+        Authority::parse(name.as_str())
+    } else {
+        Authority::parse(&format!("{name}:{port}"))
+    }
 }
 
 #[cfg(test)]
@@ -181,20 +202,51 @@ mod tests {
     #[test]
     fn a_url_is_read_as_people_type_it() {
         for (text, protocol, host, port) in [
-            ("https://outlook.office.com/inbox?x=1", Protocol::Connect, "outlook.office.com", 443),
+            (
+                "https://outlook.office.com/inbox?x=1",
+                Protocol::Connect,
+                "outlook.office.com",
+                443,
+            ),
             ("http://News.Example", Protocol::Http, "news.example", 80),
-            ("http://news.example:8080/", Protocol::Http, "news.example", 8080),
+            (
+                "http://news.example:8080/",
+                Protocol::Http,
+                "news.example",
+                8080,
+            ),
             ("ssh.example:22", Protocol::Connect, "ssh.example", 22),
             ("news.example", Protocol::Connect, "news.example", 443),
-            ("https://écoles.example/", Protocol::Connect, "xn--coles-9ra.example", 443),
-            ("https://écoles.example:8443/", Protocol::Connect, "xn--coles-9ra.example", 8443),
-            ("https://[2001:db8::1]:8443/", Protocol::Connect, "[2001:db8::1]", 8443),
+            (
+                "https://écoles.example/",
+                Protocol::Connect,
+                "xn--coles-9ra.example",
+                443,
+            ),
+            (
+                "https://écoles.example:8443/",
+                Protocol::Connect,
+                "xn--coles-9ra.example",
+                8443,
+            ),
+            (
+                "https://[2001:db8::1]:8443/",
+                Protocol::Connect,
+                "[2001:db8::1]",
+                8443,
+            ),
         ] {
             let asked: Asked = text.parse().unwrap();
             assert_eq!((asked.protocol, asked.port), (protocol, port), "{text}");
             assert_eq!(asked.host.to_string(), host, "{text}");
         }
-        for text in ["", "https://", "ftp://a.example", "https://user@a.example", "https://0x7f.1/"] {
+        for text in [
+            "",
+            "https://",
+            "ftp://a.example",
+            "https://user@a.example",
+            "https://0x7f.1/",
+        ] {
             assert!(text.parse::<Asked>().is_err(), "{text}");
         }
     }

@@ -34,7 +34,11 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
 }
 
 fn tell(policy: &Policy, failure: &Failure) {
-    say(format_args!("error: the test `{}` fails\n  --> {}", failure.name, policy.model().place(failure.place)));
+    say(format_args!(
+        "error: the test `{}` fails\n  --> {}",
+        failure.name,
+        policy.model().place(failure.place)
+    ));
     for difference in &failure.differences {
         say(format_args!("   = {difference}"));
     }

@@ -4,7 +4,10 @@ use tokio::io::{AsyncWriteExt, duplex};
 
 use super::*;
 
-const PATIENCE: Patience = Patience { timeout: Duration::from_secs(10), most: 64 * 1024 };
+const PATIENCE: Patience = Patience {
+    timeout: Duration::from_secs(10),
+    most: 64 * 1024,
+};
 
 /// The first flight of a real client.
 fn hello(name: &str) -> Vec<u8> {
@@ -42,7 +45,10 @@ async fn peeked(early: &[u8], bytes: &[u8], close: bool) -> (Peeked, BytesMut) {
 }
 
 fn named(name: &str) -> Peeked {
-    Peeked::Hello(Hello::Name { name: name.parse().unwrap(), ech: false })
+    Peeked::Hello(Hello::Name {
+        name: name.parse().unwrap(),
+        ech: false,
+    })
 }
 
 #[tokio::test]
@@ -72,8 +78,16 @@ async fn other_beginnings_are_told_apart() {
         (&b""[..], true, Peeked::Gone),
         (b"SSH-2.0-OpenSSH", false, Peeked::Hello(Hello::NotTls)),
         (b"GET / HTTP/1.1\r\n", false, Peeked::Hello(Hello::NotTls)),
-        (&whole[..whole.len() / 2], true, Peeked::Hello(Hello::Malformed)),
-        (&[22, 3, 1, 0, 4, 1, 0, 0, 0, 0], false, Peeked::Hello(Hello::Malformed)),
+        (
+            &whole[..whole.len() / 2],
+            true,
+            Peeked::Hello(Hello::Malformed),
+        ),
+        (
+            &[22, 3, 1, 0, 4, 1, 0, 0, 0, 0],
+            false,
+            Peeked::Hello(Hello::Malformed),
+        ),
     ] {
         assert_eq!(peeked(b"", bytes, close).await.0, expected, "{bytes:?}");
     }

@@ -49,7 +49,11 @@ impl Buffer {
         let polled = Pin::new(reader).poll_read(cx, &mut room);
         let end = room.filled().len();
         match polled {
-            Poll::Ready(Ok(())) if end > 0 => Poll::Ready(Ok(Self::Pooled { block, start: 0, end })),
+            Poll::Ready(Ok(())) if end > 0 => Poll::Ready(Ok(Self::Pooled {
+                block,
+                start: 0,
+                end,
+            })),
             other => {
                 give_back(block);
                 other.map_ok(|()| Self::none())

@@ -9,11 +9,21 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A relay between two pipes: what the client and the origin hold, and the relay's end.
-fn tunnel(replay: &'static [u8], idle: Duration) -> (DuplexStream, DuplexStream, JoinHandle<Relayed>) {
+fn tunnel(
+    replay: &'static [u8],
+    idle: Duration,
+) -> (DuplexStream, DuplexStream, JoinHandle<Relayed>) {
     let (client, mut inner) = duplex(64);
     let (origin, mut outer) = duplex(64);
     let relay = tokio::spawn(async move {
-        run(&mut inner, &mut outer, Bytes::from_static(replay), idle, pending()).await
+        run(
+            &mut inner,
+            &mut outer,
+            Bytes::from_static(replay),
+            idle,
+            pending(),
+        )
+        .await
     });
     (client, origin, relay)
 }
@@ -119,7 +129,10 @@ async fn it_stops_when_told_and_says_why() {
         run(&mut inner, &mut outer, Bytes::new(), HOUR, stop).await
     });
     tell.send(Stop::Revoked).unwrap();
-    assert!(matches!(relay.await.unwrap().end, End::Stopped(Stop::Revoked)));
+    assert!(matches!(
+        relay.await.unwrap().end,
+        End::Stopped(Stop::Revoked)
+    ));
 }
 
 #[tokio::test]
@@ -128,7 +141,11 @@ async fn a_broken_end_is_named() {
     drop(origin);
     client.write_all(b"x").await.unwrap();
     let relayed = relay.await.unwrap();
-    assert!(matches!(relayed.end, End::Broken(Side::Origin, _)), "{:?}", relayed.end);
+    assert!(
+        matches!(relayed.end, End::Broken(Side::Origin, _)),
+        "{:?}",
+        relayed.end
+    );
 }
 
 #[tokio::test]

@@ -37,13 +37,25 @@ impl Audience {
     /// liked better, English where it is liked better than French.
     #[must_use]
     pub fn new(accept: Option<&str>, accept_language: Option<&str>) -> Self {
-        let json = weight(accept, |range| matches!(range, "application/json" | "application/problem+json"));
-        let html = weight(accept, |range| matches!(range, "text/html" | "application/xhtml+xml"));
+        let json = weight(accept, |range| {
+            matches!(range, "application/json" | "application/problem+json")
+        });
+        let html = weight(accept, |range| {
+            matches!(range, "text/html" | "application/xhtml+xml")
+        });
         let french = weight(accept_language, |range| primary(range) == "fr");
         let english = weight(accept_language, |range| primary(range) == "en");
         Self {
-            format: if json > 0 && json >= html { Format::Problem } else { Format::Page },
-            language: if english > french { Language::English } else { Language::French },
+            format: if json > 0 && json >= html {
+                Format::Problem
+            } else {
+                Format::Page
+            },
+            language: if english > french {
+                Language::English
+            } else {
+                Language::French
+            },
         }
     }
 
@@ -64,7 +76,10 @@ fn primary(range: &str) -> &str {
 /// The highest weight, in thousandths, of the ranges that `wanted` picks (RFC 9110 section 12.4.2).
 fn weight(field: Option<&str>, wanted: impl Fn(&str) -> bool) -> u16 {
     let ranges = field.unwrap_or_default().split(',');
-    ranges.filter_map(|range| weighed(range, &wanted)).max().unwrap_or(0)
+    ranges
+        .filter_map(|range| weighed(range, &wanted))
+        .max()
+        .unwrap_or(0)
 }
 
 fn weighed(range: &str, wanted: impl Fn(&str) -> bool) -> Option<u16> {

@@ -132,7 +132,9 @@ fn kind(kind: EvidenceKind, language: Language) -> &'static str {
 }
 
 fn facts(refusal: &Refusal<'_>, words: &Words, language: Language) -> Markup {
-    let ministry = refusal.ministry.map_or(words.unassigned, |name| name.in_language(language));
+    let ministry = refusal
+        .ministry
+        .map_or(words.unassigned, |name| name.in_language(language));
     html! {
         dl {
             dt { (words.asked) } dd { (refusal.asked) }

@@ -52,7 +52,9 @@ impl<'a> Refusal<'a> {
         let ministry = decision.who.ministry.map(|m| &model.ministries[m.at()]);
         let ground = decision.ground();
         let rule = ground.and_then(|g| g.rule()).map(|rule| policy.rule(rule));
-        let piece = ground.and_then(|g| g.piece()).and_then(|piece| decision.piece(piece));
+        let piece = ground
+            .and_then(|g| g.piece())
+            .and_then(|piece| decision.piece(piece));
         let references = explain::references(policy, decision);
         let alternatives = policy.permitted_alternatives(decision);
         Self {
@@ -64,10 +66,18 @@ impl<'a> Refusal<'a> {
             rule: rule.map(|rule| &*rule.id),
             because: piece.filter(|piece| piece.kind != EvidenceKind::Target),
             ground: ground.map_or("deny", |g| g.as_str()),
-            references: references.into_iter().map(|r| &model.references[r.at()]).collect(),
-            alternatives: alternatives.into_iter().map(|s| policy.service(s)).collect(),
+            references: references
+                .into_iter()
+                .map(|r| &model.references[r.at()])
+                .collect(),
+            alternatives: alternatives
+                .into_iter()
+                .map(|s| policy.service(s))
+                .collect(),
             procedure: model.procedure.as_ref(),
-            contact: ministry.and_then(|m| m.contact.as_deref()).or(model.contact.as_deref()),
+            contact: ministry
+                .and_then(|m| m.contact.as_deref())
+                .or(model.contact.as_deref()),
             reason: match (rule.and_then(|rule| rule.reason.as_ref()), ground) {
                 (Some(reason), _) => reason.in_language(language).to_owned(),
                 (None, Some(ground)) => sentence(ground, decision, asked, language),
@@ -114,10 +124,15 @@ fn french(ground: Ground, evidence: &str) -> String {
             format!("Les noms présentés se contredisent ({}).", outcome.as_str())
         }
         Ground::OnSni(outcome) => {
-            format!("Le nom demandé n’est pas celui que la connexion TLS annonce ({}).", outcome.as_str())
+            format!(
+                "Le nom demandé n’est pas celui que la connexion TLS annonce ({}).",
+                outcome.as_str()
+            )
         }
         Ground::Port(port) => format!("Le port {port} n’est pas ouvert à ce poste."),
-        Ground::Default(_) => format!("Rien n’autorise {evidence}, et ce qui n’est pas autorisé est interdit."),
+        Ground::Default(_) => {
+            format!("Rien n’autorise {evidence}, et ce qui n’est pas autorisé est interdit.")
+        }
     }
 }
 
@@ -129,12 +144,20 @@ fn english(ground: Ground, evidence: &str) -> String {
             format!("{evidence} is an address that the gate never dials ({class}).")
         }
         Ground::OnOutcome(outcome) => {
-            format!("The names presented contradict each other ({}).", outcome.as_str())
+            format!(
+                "The names presented contradict each other ({}).",
+                outcome.as_str()
+            )
         }
         Ground::OnSni(outcome) => {
-            format!("The name asked for is not the one that the TLS connection announces ({}).", outcome.as_str())
+            format!(
+                "The name asked for is not the one that the TLS connection announces ({}).",
+                outcome.as_str()
+            )
         }
         Ground::Port(port) => format!("Port {port} is not open to this machine."),
-        Ground::Default(_) => format!("Nothing permits {evidence}, and what is not permitted is forbidden."),
+        Ground::Default(_) => {
+            format!("Nothing permits {evidence}, and what is not permitted is forbidden.")
+        }
     }
 }

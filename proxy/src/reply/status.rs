@@ -22,14 +22,22 @@ impl ProxyStatus {
     /// An error type of section 2.3 with our own word for it.
     #[must_use]
     pub fn failed(error: &'static str, details: &str, incident: &str) -> Self {
-        Self { error, details: details.to_owned(), incident: incident.to_owned() }
+        Self {
+            error,
+            details: details.to_owned(),
+            incident: incident.to_owned(),
+        }
     }
 }
 
 impl fmt::Display for ProxyStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (details, incident) = (SfString(&self.details), SfString(&self.incident));
-        write!(f, "{PSEUDONYM}; error={}; details={details}; incident={incident}", self.error)
+        write!(
+            f,
+            "{PSEUDONYM}; error={}; details={details}; incident={incident}",
+            self.error
+        )
     }
 }
 

@@ -10,7 +10,10 @@ use octroi_policy::validity::Validity;
 use super::*;
 
 fn text(fr: &str, en: &str) -> Localised {
-    Localised { fr: fr.into(), en: en.into() }
+    Localised {
+        fr: fr.into(),
+        en: en.into(),
+    }
 }
 
 fn service(id: &str, name: &str, url: Option<&str>) -> Service {
@@ -56,7 +59,12 @@ struct Case {
 
 fn hop() -> Piece {
     let name = DomainName::parse("contoso.mail.protection.outlook.com").unwrap();
-    Piece { kind: EvidenceKind::Cname, value: name.into(), class: Class::default(), local: None }
+    Piece {
+        kind: EvidenceKind::Cname,
+        value: name.into(),
+        class: Class::default(),
+        local: None,
+    }
 }
 
 impl Case {
@@ -67,11 +75,18 @@ impl Case {
             ministry: text("Ministère de l'Intérieur", "Ministry of the Interior"),
             reference: reference(
                 "r9",
-                text("Circulaire n° 6404/SG, règle R9", "Circular 6404/SG, rule R9"),
+                text(
+                    "Circulaire n° 6404/SG, règle R9",
+                    "Circular 6404/SG, rule R9",
+                ),
                 "https://www.legifrance.gouv.fr/circulaire/id/45446",
             ),
             alternatives: vec![
-                service("la-suite-messagerie", "La Suite, Messagerie", Some("https://lasuite.numerique.gouv.fr/")),
+                service(
+                    "la-suite-messagerie",
+                    "La Suite, Messagerie",
+                    Some("https://lasuite.numerique.gouv.fr/"),
+                ),
                 service("twake", "Twake", None),
             ],
             procedure: text("Écrivez au DSI.", "Write to the CIO."),
@@ -87,7 +102,11 @@ impl Case {
             service: service("evil", evil, None),
             ministry: text(evil, evil),
             reference: reference("r", text(evil, evil), "javascript:alert(1)"),
-            alternatives: vec![service("alt", evil, Some("https://x.example/\"onmouseover=\"alert(1)"))],
+            alternatives: vec![service(
+                "alt",
+                evil,
+                Some("https://x.example/\"onmouseover=\"alert(1)"),
+            )],
             procedure: text(evil, evil),
             hop: hop(),
             reason: "<b>bold</b>",
@@ -127,7 +146,9 @@ fn audience(accept: &str, language: &str) -> Audience {
 }
 
 fn wire(reply: &Reply) -> String {
-    String::from_utf8(reply.to_bytes(After::Close, false).to_vec()).unwrap().replace("\r\n", "\n")
+    String::from_utf8(reply.to_bytes(After::Close, false).to_vec())
+        .unwrap()
+        .replace("\r\n", "\n")
 }
 
 #[test]
@@ -137,30 +158,47 @@ fn a_refusal_in_french() {
 
 #[test]
 fn a_refusal_in_english() {
-    insta::assert_snapshot!(wire(&Case::usual().reply(audience("*/*", "en-GB,en;q=0.9,fr;q=0.5"))));
+    insta::assert_snapshot!(wire(
+        &Case::usual().reply(audience("*/*", "en-GB,en;q=0.9,fr;q=0.5"))
+    ));
 }
 
 #[test]
 fn a_refusal_for_a_program() {
-    insta::assert_snapshot!(wire(&Case::usual().reply(audience("application/json", "fr"))));
+    insta::assert_snapshot!(wire(
+        &Case::usual().reply(audience("application/json", "fr"))
+    ));
 }
 
 #[test]
 fn a_fault_in_both_forms() {
     let page = Reply::fault(&UNREACHABLE, "7ZQ4-0M1K-TXBE-93RA", Audience::default());
-    let problem = Reply::fault(&UNREACHABLE, "7ZQ4-0M1K-TXBE-93RA", audience("application/problem+json", "en"));
+    let problem = Reply::fault(
+        &UNREACHABLE,
+        "7ZQ4-0M1K-TXBE-93RA",
+        audience("application/problem+json", "en"),
+    );
     insta::assert_snapshot!(format!("{}\n{}", wire(&page), wire(&problem)));
 }
 
 #[test]
 fn what_a_client_or_a_policy_says_stays_text() {
     let page = Case::hostile().reply(Audience::default());
-    for markup in ["<script", "<img", "<b>", "href=\"javascript:", "\"onmouseover"] {
+    for markup in [
+        "<script",
+        "<img",
+        "<b>",
+        "href=\"javascript:",
+        "\"onmouseover",
+    ] {
         assert!(!page.body.contains(markup), "{markup} in {}", page.body);
     }
     let bytes = wire(&page);
     let (head, _) = bytes.split_once("\n\n").unwrap();
-    assert!(!head.contains("Set-Cookie") && !head.lines().any(|line| line.starts_with("X:")), "{head}");
+    assert!(
+        !head.contains("Set-Cookie") && !head.lines().any(|line| line.starts_with("X:")),
+        "{head}"
+    );
     let problem = Case::hostile().reply(audience("application/json", "fr"));
     let read: serde_json::Value = serde_json::from_str(&problem.body).unwrap();
     assert_eq!(read["asked"], Case::hostile().asked);
@@ -169,7 +207,9 @@ fn what_a_client_or_a_policy_says_stays_text() {
 #[test]
 fn a_field_never_becomes_two() {
     let mut reply = Reply::fault(&UNREACHABLE, "x", Audience::default());
-    reply.fields.push(("X-Odd", "a\r\nSet-Cookie: b\u{e9}".to_owned()));
+    reply
+        .fields
+        .push(("X-Odd", "a\r\nSet-Cookie: b\u{e9}".to_owned()));
     let bytes = reply.to_bytes(After::Close, true);
     let text = String::from_utf8(bytes.to_vec()).unwrap();
     assert!(text.contains("X-Odd: a??Set-Cookie: b?\r\n"), "{text}");
@@ -205,7 +245,11 @@ fn base64(bytes: &[u8]) -> String {
         let number = u32::from_be_bytes(block);
         for digit in 0..4 {
             let padding = digit > chunk.len();
-            text.push(if padding { '=' } else { DIGITS[(number >> (18 - 6 * digit)) as usize % 64] as char });
+            text.push(if padding {
+                '='
+            } else {
+                DIGITS[(number >> (18 - 6 * digit)) as usize % 64] as char
+            });
         }
     }
     text
@@ -218,16 +262,44 @@ fn the_audience_is_told_by_what_it_accepts() {
     for (accept, language, expected) in [
         (None, None, (Page, French)),
         (Some("*/*"), Some("*"), (Page, French)),
-        (Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some("en-US,en;q=0.5"), (Page, English)),
+        (
+            Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            Some("en-US,en;q=0.5"),
+            (Page, English),
+        ),
         (Some("application/json"), Some("de"), (Problem, French)),
-        (Some("application/problem+json"), Some("fr-CH, fr;q=0.9, en;q=0.8"), (Problem, French)),
-        (Some("application/json, text/plain, */*"), Some("en"), (Problem, English)),
-        (Some("text/html, application/json;q=0.9"), Some("fr;q=0.5, en;q=0.5"), (Page, French)),
-        (Some("Application/JSON ; Q=0.3, text/html;q=0.2"), Some("EN"), (Problem, English)),
+        (
+            Some("application/problem+json"),
+            Some("fr-CH, fr;q=0.9, en;q=0.8"),
+            (Problem, French),
+        ),
+        (
+            Some("application/json, text/plain, */*"),
+            Some("en"),
+            (Problem, English),
+        ),
+        (
+            Some("text/html, application/json;q=0.9"),
+            Some("fr;q=0.5, en;q=0.5"),
+            (Page, French),
+        ),
+        (
+            Some("Application/JSON ; Q=0.3, text/html;q=0.2"),
+            Some("EN"),
+            (Problem, English),
+        ),
         (Some("application/json;q=0"), Some("en;q=0"), (Page, French)),
-        (Some("application/json;q=nonsense"), Some(";;,q=,"), (Page, French)),
+        (
+            Some("application/json;q=nonsense"),
+            Some(";;,q=,"),
+            (Page, French),
+        ),
     ] {
         let audience = Audience::new(accept, language);
-        assert_eq!((audience.format, audience.language), expected, "{accept:?} {language:?}");
+        assert_eq!(
+            (audience.format, audience.language),
+            expected,
+            "{accept:?} {language:?}"
+        );
     }
 }

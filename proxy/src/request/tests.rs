@@ -18,24 +18,60 @@ fn parsed(text: &str) -> Result<Request, Refused> {
 #[test]
 fn a_request_says_what_it_is_for() {
     for (text, protocol, asked) in [
-        ("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", Protocol::Connect, "a.example:443"),
-        ("CONNECT [2001:db8::1]:8443 HTTP/1.1\r\nHost: x\r\n\r\n", Protocol::Connect, "[2001:db8::1]:8443"),
-        ("GET http://A.example./x HTTP/1.1\r\nHost: b.example\r\n\r\n", Protocol::Http, "a.example:80"),
-        ("POST http://a.example:8080/ HTTP/1.0\r\n\r\n", Protocol::Http, "a.example:8080"),
-        ("OPTIONS http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n", Protocol::Http, "a.example:80"),
+        (
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n",
+            Protocol::Connect,
+            "a.example:443",
+        ),
+        (
+            "CONNECT [2001:db8::1]:8443 HTTP/1.1\r\nHost: x\r\n\r\n",
+            Protocol::Connect,
+            "[2001:db8::1]:8443",
+        ),
+        (
+            "GET http://A.example./x HTTP/1.1\r\nHost: b.example\r\n\r\n",
+            Protocol::Http,
+            "a.example:80",
+        ),
+        (
+            "POST http://a.example:8080/ HTTP/1.0\r\n\r\n",
+            Protocol::Http,
+            "a.example:8080",
+        ),
+        (
+            "OPTIONS http://a.example HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            Protocol::Http,
+            "a.example:80",
+        ),
     ] {
         let request = parsed(text).unwrap();
-        assert_eq!((request.protocol, &*request.asked()), (protocol, asked), "{text}");
+        assert_eq!(
+            (request.protocol, &*request.asked()),
+            (protocol, asked),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn what_no_proxy_serves_is_refused_in_its_own_words() {
     for (text, fault) in [
-        ("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::ORIGIN_FORM),
-        ("GET https://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::HTTPS_WITHOUT_TUNNEL),
-        ("OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::ASTERISK_FORM),
-        ("TRACE http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::METHOD),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::ORIGIN_FORM,
+        ),
+        (
+            "GET https://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::HTTPS_WITHOUT_TUNNEL,
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::ASTERISK_FORM,
+        ),
+        (
+            "TRACE http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::METHOD,
+        ),
     ] {
         let refused = parsed(text).unwrap_err();
         assert_eq!(refused.fault, fault, "{text}");
@@ -46,7 +82,9 @@ fn what_no_proxy_serves_is_refused_in_its_own_words() {
 #[expect(clippy::disallowed_methods, reason = "the test is the client")]
 async fn connected() -> (TcpStream, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
     let (stream, address) = listener.accept().await.unwrap();
     let gate = Client {
         stream: Box::new(L4Stream::from(stream)),
@@ -59,7 +97,11 @@ async fn connected() -> (TcpStream, Client) {
 }
 
 fn limits(head: usize, head_timeout: Duration) -> Limits {
-    Limits { head, head_timeout, ..Limits::default() }
+    Limits {
+        head,
+        head_timeout,
+        ..Limits::default()
+    }
 }
 
 const PATIENT: Duration = Duration::from_secs(30);
@@ -69,7 +111,10 @@ const GET: &[u8] = b"GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n";
 async fn what_follows_a_head_stays_for_later() {
     let (mut client, mut gate) = connected().await;
     let (_leave, shutdown) = watch::channel(false);
-    client.write_all(&[GET, b"and then"].concat()).await.unwrap();
+    client
+        .write_all(&[GET, b"and then"].concat())
+        .await
+        .unwrap();
     let head = read_head(&mut gate, &limits(1024, PATIENT), Turn::First, &shutdown).await;
     assert_eq!(head.unwrap().unwrap().method, "GET");
     assert_eq!(&gate.buffer[..], b"and then");
@@ -110,7 +155,10 @@ async fn a_head_that_drips_runs_out_of_time() {
 async fn too_long_and_cut_off_are_faults_and_silence_is_none() {
     let (_leave, shutdown) = watch::channel(false);
     let (mut client, mut gate) = connected().await;
-    client.write_all(&[GET, &[b'x'; 600]].concat()[..40]).await.unwrap();
+    client
+        .write_all(&[GET, &[b'x'; 600]].concat()[..40])
+        .await
+        .unwrap();
     let read = read_head(&mut gate, &limits(32, PATIENT), Turn::First, &shutdown).await;
     assert_eq!(read.unwrap_err().status().as_u16(), 431);
 
@@ -122,9 +170,19 @@ async fn too_long_and_cut_off_are_faults_and_silence_is_none() {
 
     let (client, mut gate) = connected().await;
     let short = limits(1024, Duration::from_millis(100));
-    assert!(read_head(&mut gate, &short, Turn::First, &shutdown).await.unwrap().is_none());
+    assert!(
+        read_head(&mut gate, &short, Turn::First, &shutdown)
+            .await
+            .unwrap()
+            .is_none()
+    );
     drop(client);
-    assert!(read_head(&mut gate, &short, Turn::Next, &shutdown).await.unwrap().is_none());
+    assert!(
+        read_head(&mut gate, &short, Turn::Next, &shutdown)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]
@@ -132,7 +190,10 @@ async fn a_waiting_connection_is_let_go_when_the_gate_leaves() {
     let (_client, mut gate) = connected().await;
     let (leave, shutdown) = watch::channel(false);
     let waiting = tokio::spawn(async move {
-        read_head(&mut gate, &limits(1024, PATIENT), Turn::Next, &shutdown).await.unwrap().is_none()
+        read_head(&mut gate, &limits(1024, PATIENT), Turn::Next, &shutdown)
+            .await
+            .unwrap()
+            .is_none()
     });
     leave.send(true).unwrap();
     assert!(waiting.await.unwrap());

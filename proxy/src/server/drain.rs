@@ -31,7 +31,10 @@ impl ShutdownSignalWatch for Signals {
 }
 
 async fn told_to_stop() {
-    let (mut terminate, mut interrupt) = (watch(SignalKind::terminate()), watch(SignalKind::interrupt()));
+    let (mut terminate, mut interrupt) = (
+        watch(SignalKind::terminate()),
+        watch(SignalKind::interrupt()),
+    );
     tokio::select! {
         () = next(&mut terminate) => {}
         () = next(&mut interrupt) => {}
@@ -56,7 +59,13 @@ async fn next(signal: &mut Option<Signal>) {
 }
 
 pub(super) fn service(gate: Arc<Gate>, drain_timeout: Duration) -> GenBackgroundService<Drain> {
-    background_service("drain", Drain { gate, drain_timeout })
+    background_service(
+        "drain",
+        Drain {
+            gate,
+            drain_timeout,
+        },
+    )
 }
 
 /// Waits for the end and makes it.
@@ -83,13 +92,19 @@ impl BackgroundService for Drain {
 impl Drain {
     async fn drain(&self) {
         let admission = &self.gate.admission;
-        tracing::info!(connections = admission.live(), "stopping: no new connections, waiting for tunnels");
+        tracing::info!(
+            connections = admission.live(),
+            "stopping: no new connections, waiting for tunnels"
+        );
         tokio::select! {
             () = admission.none_left() => return,
             () = sleep(self.drain_timeout) => {}
             () = told_to_stop() => tracing::info!("told again: not waiting any longer"),
         }
-        tracing::warn!(connections = admission.live(), "ending the tunnels that are left");
+        tracing::warn!(
+            connections = admission.live(),
+            "ending the tunnels that are left"
+        );
         self.gate.stop.send_replace(Some(Stop::Shutdown));
         let _ = timeout(LAST_WORDS, admission.none_left()).await;
     }

@@ -32,7 +32,9 @@ pub enum StartError {
         error: io::Error,
     },
     /// The policy does not pass.
-    #[error("{0}\nerror: the policy does not pass, and there is no earlier one: the gate does not start")]
+    #[error(
+        "{0}\nerror: the policy does not pass, and there is no earlier one: the gate does not start"
+    )]
     Policy(Rejected),
     /// The ledger cannot be opened.
     #[error("error: {0}")]
@@ -51,7 +53,9 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Policy(_) => 78,
-            Self::PolicyUnreadable { .. } | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => 74,
+            Self::PolicyUnreadable { .. } | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => {
+                74
+            }
         }
     }
 }
@@ -64,31 +68,51 @@ pub fn start(config: Config) -> Result<(), StartError> {
     readable(&config.policy)?;
     let descriptors = raise_descriptors();
     let ledger = Ledger::open_books(&config.audit, config.limits.metric_series)?;
-    let policy = reload::Handle::start(config.policy.clone(), ledger.clone()).map_err(StartError::Policy)?;
+    let policy =
+        reload::Handle::start(config.policy.clone(), ledger.clone()).map_err(StartError::Policy)?;
     let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
 
     let admin = Listen::bind(config.admin.address)?;
     let (bound, sockets) = listen(&config)?;
     let own = sockets.iter().chain([&admin]).map(Listen::address);
-    let dialler = Dialler { connect_timeout: config.upstream.connect_timeout, own: OwnAddrs::new(own) };
+    let dialler = Dialler {
+        connect_timeout: config.upstream.connect_timeout,
+        own: OwnAddrs::new(own),
+    };
 
     let connections = connections(&config, descriptors);
     announce(&bound, &admin, connections, &config);
     let admission = Admission::new(connections, config.limits.per_source);
     let extras: Vec<Extra> = vec![
-        Box::new(OnOpen::new(admin::service(admin.address(), policy.clone(), ledger.clone()), vec![admin])),
+        Box::new(OnOpen::new(
+            admin::service(admin.address(), policy.clone(), ledger.clone()),
+            vec![admin],
+        )),
         Box::new(background_service("reload", Watch::new(policy.clone()))),
     ];
     let (stop, _) = watch::channel(None);
-    let gate = Gate { config, policy, resolver, ledger, dialler, admission, stop };
+    let gate = Gate {
+        config,
+        policy,
+        resolver,
+        ledger,
+        dialler,
+        admission,
+        stop,
+    };
     super::run(Arc::new(gate), bound, sockets, extras);
     Ok(())
 }
 
 fn readable(policy: &PolicySource) -> Result<(), StartError> {
-    let PolicySource::Path(path) = policy else { return Ok(()) };
+    let PolicySource::Path(path) = policy else {
+        return Ok(());
+    };
     let found = std::fs::metadata(path).map(drop);
-    found.map_err(|error| StartError::PolicyUnreadable { path: path.display().to_string(), error })
+    found.map_err(|error| StartError::PolicyUnreadable {
+        path: path.display().to_string(),
+        error,
+    })
 }
 
 fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
@@ -96,7 +120,10 @@ fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     let mut sockets = Vec::new();
     for listener in &config.listeners {
         let socket = Listen::bind(listener.address)?;
-        bound.push(Bound { listener: listener.clone(), address: socket.address() });
+        bound.push(Bound {
+            listener: listener.clone(),
+            address: socket.address(),
+        });
         sockets.push(socket);
     }
     Ok((bound, sockets))

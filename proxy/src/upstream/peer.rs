@@ -31,12 +31,19 @@ impl Peers {
     /// Peers reached through `dialler`, given up after `silence`.
     #[must_use]
     pub fn new(dialler: Dialler, silence: Duration) -> Self {
-        Self { dialler, silence, keys: RandomState::new() }
+        Self {
+            dialler,
+            silence,
+            keys: RandomState::new(),
+        }
     }
 
     /// The peer for a request to `target`. A pooled connection serves only who asks for the same
     /// name and may reach the same addresses: what was judged is what is used.
-    #[expect(clippy::disallowed_methods, reason = "this is the place where permits become peers")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place where permits become peers"
+    )]
     #[must_use]
     pub fn peer(&self, target: &Host, permit: &Arc<Permit>) -> HttpPeer {
         // The pool's key is all ours: `0.0.0.0` makes Pingora leave the address out of it.
@@ -46,8 +53,10 @@ impl Peers {
         peer.options.idle_timeout = Some(POOL_IDLE);
         peer.options.read_timeout = Some(self.silence);
         peer.options.write_timeout = Some(self.silence);
-        peer.options.custom_l4 =
-            Some(Arc::new(OnPermit { dialler: self.dialler.clone(), permit: Arc::clone(permit) }));
+        peer.options.custom_l4 = Some(Arc::new(OnPermit {
+            dialler: self.dialler.clone(),
+            permit: Arc::clone(permit),
+        }));
         peer
     }
 
@@ -55,7 +64,10 @@ impl Peers {
         let mut addresses = permit.addresses().to_vec();
         // An answer that only turned its addresses round is the same answer.
         addresses.sort_unstable();
-        self.keys.hash_one(Key { target, addresses: &addresses })
+        self.keys.hash_one(Key {
+            target,
+            addresses: &addresses,
+        })
     }
 }
 
@@ -76,7 +88,9 @@ struct OnPermit {
 impl L4Connect for OnPermit {
     async fn connect(&self, _: &PeerAddr) -> pingora::Result<Stream> {
         let dialled = self.dialler.connect(&self.permit).await;
-        dialled.map(Stream::from).map_err(|error| Error::new_up(ErrorType::Custom(error.reason())))
+        dialled
+            .map(Stream::from)
+            .map_err(|error| Error::new_up(ErrorType::Custom(error.reason())))
     }
 }
 
@@ -88,23 +102,35 @@ mod tests {
     use crate::addr::OwnAddrs;
 
     fn permit(addresses: &[&str]) -> Arc<Permit> {
-        let addresses = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        let addresses = addresses
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
         Arc::new(Permit { addresses })
     }
 
     #[test]
     fn a_pooled_connection_is_for_one_name_and_one_set_of_addresses() {
         let second = Duration::from_secs(1);
-        let dialler = Dialler { connect_timeout: second, own: OwnAddrs::default() };
+        let dialler = Dialler {
+            connect_timeout: second,
+            own: OwnAddrs::default(),
+        };
         let peers = Peers::new(dialler, second);
         let hash = |name: &str, addresses: &[&str]| {
             let target = Host::parse(name).unwrap();
             peers.peer(&target, &permit(addresses)).reuse_hash()
         };
         let (one, two) = ("192.0.2.1:80", "192.0.2.2:80");
-        assert_eq!(hash("a.example", &[one, two]), hash("A.example", &[two, one]));
+        assert_eq!(
+            hash("a.example", &[one, two]),
+            hash("A.example", &[two, one])
+        );
         assert_ne!(hash("a.example", &[one]), hash("b.example", &[one]));
         assert_ne!(hash("a.example", &[one]), hash("a.example", &[one, two]));
-        assert_ne!(hash("a.example", &[one]), hash("a.example", &["192.0.2.1:8080"]));
+        assert_ne!(
+            hash("a.example", &[one]),
+            hash("a.example", &["192.0.2.1:8080"])
+        );
     }
 }
