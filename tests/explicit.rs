@@ -411,33 +411,22 @@ fn private_addresses_are_refused_by_name_and_by_literal() {
     }
 }
 
-/// The policy allows it and the dial does not: written as a flow that could not be completed.
 #[test]
 fn the_gate_does_not_connect_to_itself() {
     let world = World::new();
     world.dns.v4("loop.example", world.block.gate());
     let literal = world.block.gate().to_string();
-    for (host, port) in [
-        ("loop.example", 3128),
-        ("loop.example", 9128),
-        (&literal, 3128),
-        (&literal, 9128),
-    ] {
-        let url = format!("http://{host}:{port}/");
-        let answer = curl(&world.gate.url(), world.block.ordinary(), &[&url]);
-        assert_eq!(answer.status, 403, "{url}");
-        assert!(
-            answer.heads.contains("proxy_loop_detected"),
-            "{}",
-            answer.heads
-        );
-        let line = world.recorded(host, "culture", Became::Allowed);
-        let close = world.gate.close_of(&line);
-        assert_eq!(close.text("octroi.detail"), "loop", "{close:?}");
+    for host in ["loop.example", &literal] {
+        for port in [3128, 9128] {
+            let url = format!("http://{host}:{port}/");
+            let answer = curl(&world.gate.url(), world.block.ordinary(), &[&url]);
+            assert_eq!(answer.status, 403, "{url}");
+        }
+        let line = world.recorded(host, "culture", Became::Refused);
+        assert_eq!(line.text(field::REASON), "forbidden-address", "{line:?}");
     }
-    world
-        .gate
-        .counted("octroi_upstream_errors_total", &[("reason", "loop")], 4);
+    let labels = [("ministry", "culture"), ("verdict", "deny")];
+    world.gate.counted("octroi_attempts_total", &labels, 4);
 }
 
 #[test]
@@ -462,4 +451,26 @@ fn sigterm_lets_an_open_tunnel_finish_and_takes_no_new_one() {
     assert_eq!(world.gate.exit(), Some(0));
     let line = world.gate.decision("long.example");
     world.gate.close_of(&line);
+}
+
+#[test]
+fn a_source_has_so_many_connections_and_no_more() {
+    let world = Plan::new().set("limits", "per_source: 10").start();
+    world.origin("news.example", 10, 443, echo());
+    let mut held: Vec<_> = (0..10).map(|_| world.ordinary()).collect();
+    for wire in &mut held {
+        assert_eq!(wire.connect("news.example:443").status, 200);
+    }
+    let mut late = world.ordinary();
+    late.send("CONNECT news.example:443 HTTP/1.1\r\nHost: news.example:443\r\n\r\n");
+    assert_eq!(late.head().status, 503);
+    let elsewhere = world.wire(world.block.ip(203)).connect("news.example:443");
+    assert_eq!(elsewhere.status, 200, "others are not hindered");
+    world.gate.counted("octroi_client_errors_total", &[], 1);
+    held.pop();
+    eventually("there is room again", || {
+        let mut wire = world.ordinary();
+        wire.send("CONNECT news.example:443 HTTP/1.1\r\nHost: news.example:443\r\n\r\n");
+        (wire.head().status == 200).then_some(())
+    });
 }

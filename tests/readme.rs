@@ -151,7 +151,10 @@ fn the_readme_lists_every_metric() {
     let _turn = README.lock().unwrap_or_else(|e| e.into_inner());
     let readme = readme();
     let start = readme.find(TABLE).expect("the table of metrics") + TABLE.len();
-    let end = start + readme[start..].find("\n\n").map_or(0, |at| at + 1);
+    let rows = readme[start..]
+        .lines()
+        .take_while(|line| line.starts_with('|'));
+    let end = start + rows.map(|line| line.len() + 1).sum::<usize>();
     let world = Plan::example().start();
     everything_happens(&world);
     let rows: String = families(&world)
@@ -232,4 +235,26 @@ fn the_codemap_names_every_module() {
         missing.is_empty(),
         "not in the README's codemap: {missing:?}"
     );
+}
+
+/// What the README points at is there: files, and its own headings.
+#[test]
+fn the_readme_points_at_what_exists() {
+    let readme = readme();
+    let headings = readme.lines().filter_map(|line| line.strip_prefix("## "));
+    let anchors: Vec<String> = headings
+        .map(|h| format!("#{}", h.to_lowercase().replace(' ', "-")))
+        .collect();
+    let targets = readme.match_indices("](").map(|(at, _)| &readme[at + 2..]);
+    let targets = targets.map(|rest| &rest[..rest.find(')').unwrap()]);
+    let mut seen = 0;
+    for target in targets.filter(|target| !target.starts_with("https://")) {
+        seen += 1;
+        let known = anchors.iter().any(|anchor| anchor == target);
+        assert!(
+            known || repository().join(target).exists(),
+            "nothing at `{target}`"
+        );
+    }
+    assert!(seen > 5, "only {seen} links found");
 }
