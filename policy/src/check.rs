@@ -28,11 +28,12 @@ use jiff::Timestamp;
 
 use crate::bundle::Bundle;
 use crate::catalogue::{Id, Localised};
-use crate::diagnostic::{Diagnostic, Findings};
+use crate::diagnostic::{Code, Diagnostic, Findings};
 use crate::ministry::Permission;
 use crate::model::Model;
+use crate::policy::Policy;
 
-pub use alternatives::denied_alternatives;
+use alternatives::denied_alternatives;
 use documents::Documents;
 use ids::Ids;
 
@@ -58,6 +59,50 @@ pub fn check(bundle: &Bundle, today: Option<Timestamp>) -> Checked {
     findings.sort();
     let model = model.filter(|_| !findings.has_errors());
     Checked { model, findings }
+}
+
+/// A bundle on its whole way to a policy that may be put in force.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The policy; `None` if there was an error, in a file or in one of the bundle's own tests.
+    pub policy: Option<Policy>,
+    /// Everything found.
+    pub findings: Findings,
+}
+
+/// Checks a bundle, compiles it and runs its own tests: what `octroi check` shows and what a gate does before it
+/// puts a bundle in force. The tests run at the bundle's own instants, so no error depends on `today` here either.
+#[must_use]
+pub fn compile(bundle: &Bundle, today: Option<Timestamp>) -> Compiled {
+    let Checked {
+        model,
+        mut findings,
+    } = check(bundle, today);
+    let policy = model.map(Policy::compile);
+    if let Some(policy) = &policy {
+        denied_alternatives(
+            policy,
+            today.unwrap_or(policy.model().tested_at),
+            &mut findings,
+        );
+        for failure in crate::suite::run(policy) {
+            findings.push(test_fails(&failure));
+        }
+        findings.sort();
+    }
+    let policy = policy.filter(|_| !findings.has_errors());
+    Compiled { policy, findings }
+}
+
+fn test_fails(failure: &crate::suite::Failure) -> Diagnostic {
+    let message = format!(
+        "the bundle's own test `{}` fails: {}",
+        failure.name,
+        failure.differences.join("; ")
+    );
+    Diagnostic::error(Code::TestFails, message)
+        .at(failure.place)
+        .help("`octroi test` explains the whole answer")
 }
 
 /// What every family of checks works with.

@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use octroi_policy::Policy;
 use octroi_policy::bundle::Bundle;
-use octroi_policy::check::{check, denied_alternatives};
+use octroi_policy::check::compile;
 use octroi_policy::diagnostic::{Code, Colour, Findings};
 
 const TODAY: &str = "2026-11-24T00:00:00Z";
@@ -46,13 +45,9 @@ fn bundle(name: &str) -> Bundle {
 }
 
 fn findings(bundle: &Bundle) -> Findings {
-    let today = TODAY.parse().unwrap();
-    let mut checked = check(bundle, Some(today));
-    assert_eq!(checked.model.is_none(), checked.findings.has_errors());
-    if let Some(model) = checked.model {
-        denied_alternatives(&Policy::compile(model), today, &mut checked.findings);
-    }
-    checked.findings
+    let compiled = compile(bundle, Some(TODAY.parse().unwrap()));
+    assert_eq!(compiled.policy.is_none(), compiled.findings.has_errors());
+    compiled.findings
 }
 
 #[test]
@@ -107,7 +102,7 @@ fn what_only_the_date_says_is_never_an_error() {
     for code in Code::ALL {
         let bundle = bundle(code.as_str());
         let errors = |today: Option<&str>| {
-            check(&bundle, today.map(|day| day.parse().unwrap()))
+            compile(&bundle, today.map(|day| day.parse().unwrap()))
                 .findings
                 .has_errors()
         };

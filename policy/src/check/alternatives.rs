@@ -11,7 +11,7 @@ use crate::policy::Policy;
 
 /// Adds a warning for each alternative that is refused to every workload of a ministry at `at`: it is
 /// recommended, and shown to nobody.
-pub fn denied_alternatives(policy: &Policy, at: Timestamp, findings: &mut Findings) {
+pub(super) fn denied_alternatives(policy: &Policy, at: Timestamp, findings: &mut Findings) {
     let model = policy.model();
     let workloads: Vec<WorkloadIx> = (0..)
         .map(WorkloadIx)

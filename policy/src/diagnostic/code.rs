@@ -99,6 +99,7 @@ codes! {
     QualificationPastEnd = "qualification-past-end", "A qualification no longer holds today.";
     IncompleteAcceptance = "incomplete-acceptance", "A provider behind a service is accepted without a name, a reference or an end.";
     UnusedReference = "unused-reference", "No rule rests on a reference.";
+    TestFails = "test-fails", "A test of the bundle does not come out as its author expects: the bundle is not put in force.";
     AlternativeDenied = "alternative-denied", "An alternative is refused to every workload, so it is shown to nobody.";
     // who
     OverlappingSources = "overlapping-sources", "Two workloads claim the same source, and nothing tells them apart.";

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use octroi_policy::check::check;
+use octroi_policy::check::compile;
 use serde_json::{Value, json};
 
 use super::{NO, complain, say, unreadable};
@@ -99,7 +99,7 @@ fn check_bundle(path: Option<&Path>, format: Format) -> u8 {
         Ok(bundle) => bundle,
         Err(error) => return unreadable(&error),
     };
-    let checked = check(&bundle, Some(Timestamp::now()));
+    let checked = compile(&bundle, Some(Timestamp::now()));
     match format {
         Format::Text if checked.findings.is_empty() => {
             say(format_args!("no findings, digest {}", bundle.digest()))

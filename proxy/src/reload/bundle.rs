@@ -6,9 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::bundle::{Bundle, ReadError};
-use octroi_policy::check::check;
+use octroi_policy::check;
 use octroi_policy::diagnostic::Colour;
-use octroi_policy::suite;
 
 use crate::config::PolicySource;
 
@@ -78,38 +77,13 @@ fn read(source: &PolicySource) -> Result<Bundle, Rejected> {
 }
 
 fn compile(bundle: &Bundle) -> Result<Loaded, Rejected> {
-    let checked = check(bundle, Some(Timestamp::now()));
-    let text = checked.findings.render(bundle, Colour::Never);
-    let Some(model) = checked.model else {
-        return Err(Rejected(text.into()));
-    };
-    let policy = Policy::compile(model);
-    let failures = suite::run(&policy);
-    if failures.is_empty() {
-        return Ok(Loaded {
+    let compiled = check::compile(bundle, Some(Timestamp::now()));
+    let text = compiled.findings.render(bundle, Colour::Never);
+    match compiled.policy {
+        Some(policy) => Ok(Loaded {
             policy,
             notes: text,
-        });
+        }),
+        None => Err(Rejected(text.into())),
     }
-    Err(Rejected(told(&policy, &failures).into()))
-}
-
-fn told(policy: &Policy, failures: &[suite::Failure]) -> String {
-    let mut text = String::new();
-    for failure in failures {
-        let file = policy.model().files.get(failure.place.file as usize);
-        let file = file.map_or("", |path| path);
-        text += &format!(
-            "error: the test `{}` of the bundle fails\n  --> {file}:{}\n",
-            failure.name, failure.place.line
-        );
-        for difference in &failure.differences {
-            text += &format!("   = {difference}\n");
-        }
-    }
-    text + &format!(
-        "{} of {} tests fail\n",
-        failures.len(),
-        policy.model().tests.len()
-    )
 }
