@@ -1,4 +1,32 @@
-//! Octroi, the gate.
+//! Octroi, the gate: an egress proxy that judges what it is asked for before it dials.
+//!
+//! # The path of one connection
+//!
+//! [`connection::handle`] reads like this list; each line is a module.
+//!
+//! | step | module | what it does |
+//! | --- | --- | --- |
+//! | accept | [`listener`], [`limits`] | takes a connection in, or answers 503 at once |
+//! | read | [`request`] | one strict request head, in time and within its size |
+//! | who, what, may it | [`passage`] | one flow: its evidence and each judgement of it, by `octroi-policy` |
+//! | resolve | [`dns`] | the name to its whole CNAME chain and addresses, all of which are judged |
+//! | dial | [`upstream`] | exactly the addresses that a permit covers |
+//! | 200, then peek | [`client_hello`] | the first words inside a tunnel, judged before any byte goes on |
+//! | carry | [`relay`], [`forward`] | a tunnel's bytes; plain HTTP through Pingora's engine |
+//! | refuse | [`reply`], [`fault`], [`linger`] | what the client is told, and that it hears it |
+//! | record | [`ledger`] | one entry a flow: the counters and the audit log, which agree |
+//!
+//! Around it: [`server`] (the process, from its sockets to its orderly end), [`gate`](mod@gate) (what all connections
+//! share), [`reload`] (bundle to policy, swapped in whole), [`admin`] (metrics, health, reload), [`config`]
+//! (`octroi.yaml`), [`addr`] (addresses by the part they play), [`cli`] (the commands).
+//!
+//! # What is not here
+//!
+//! - Nothing but [`upstream`] dials, and it takes only an [`upstream::Permit`], which only an allowing decision makes:
+//!   *judged is dialled* is a type.
+//! - Nothing but [`dns`] resolves a name.
+//! - No rule, list or name of a service is in the code; `octroi-policy` decides from the bundle alone.
+//! - Nothing decrypts, and no body is looked at.
 #![cfg_attr(
     test,
     allow(
