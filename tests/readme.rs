@@ -140,7 +140,7 @@ fn is_incident(word: &str) -> bool {
             && g.bytes()
                 .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
     };
-    groups.len() == 4 && groups.iter().all(|g| fits(&g))
+    groups.len() == 4 && groups.iter().all(fits)
 }
 
 const TABLE: &str = "| metric | labels | says |\n| --- | --- | --- |\n";

@@ -35,7 +35,7 @@ pub(crate) fn python() -> Command {
     let inherited = std::env::var("PATH").unwrap_or_default();
     let dirs = std::iter::once("/usr/bin").chain(inherited.split(':'));
     let candidates = dirs.map(|dir| Path::new(dir).join("python3"));
-    let python = candidates.into_iter().find(|path| imports_requests(path));
+    let python = candidates.into_iter().find(imports_requests);
     let python = python.unwrap_or_else(|| {
         panic!("no python3 with `requests`: apt-get install python3-requests (tests/run does it)")
     });
