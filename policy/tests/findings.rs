@@ -2,7 +2,12 @@
 //!
 //! A fixture is a whole bundle in one text: `--- path` begins a file, and a word in parentheses after the path
 //! says what is odd about it. Each is written to disk and read as any bundle is.
-#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 use std::collections::BTreeSet;
 use std::fs;
