@@ -50,7 +50,10 @@ fn an_address_in_the_published_range_is_refused_and_the_range_is_named() {
     let line = world.recorded("mail.vendor.example", "interieur", Became::Refused);
     let all = line.0.to_string();
     assert!(all.contains("52.97.1.2"), "{line:?}");
+    assert!(all.contains("52.96.0.0/14"), "{line:?}");
     assert!(all.contains("exchange-online"), "{line:?}");
+    let page = world.curl(world.block.sensitive(), &["http://mail.vendor.example/"]);
+    assert!(page.body.contains("52.96.0.0/14"), "{}", page.body);
 }
 
 #[test]

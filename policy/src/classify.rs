@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use crate::address::carried_ipv4;
 use crate::catalogue::{MinistryIx, Role, ServiceIx};
 use crate::decision::{Class, Piece};
@@ -88,9 +90,13 @@ impl Policy {
     /// services that share the prefix stand for their provider.
     #[must_use]
     pub fn classify_address(&self, address: IpAddr) -> Class {
+        let Some((length, owners)) = self.addresses.longest(address) else {
+            return Class::default();
+        };
+        let range = IpNet::new(address, length).ok().map(|range| range.trunc());
         let mut class = Class::default();
         let mut services: Vec<ServiceIx> = Vec::new();
-        for &owner in self.addresses.best(address) {
+        for &owner in owners {
             match owner {
                 AddressOwner::Service(service) if !services.contains(&service) => {
                     services.push(service);
@@ -102,19 +108,27 @@ impl Policy {
                 AddressOwner::Service(_) | AddressOwner::Provider(..) => {}
             }
         }
-        match services[..] {
+        let class = match services[..] {
             [] => class,
             [service] => self.class_of(service),
             [first, ..] => {
                 services.sort_unstable();
+                let provider = |&service: &ServiceIx| self.service(service).provider;
+                let common = provider(&first).filter(|_| {
+                    services
+                        .iter()
+                        .all(|service| provider(service) == provider(&first))
+                });
                 Class {
                     service: None,
-                    provider: self.service(first).provider.or(class.provider),
+                    provider: common.or(class.provider),
                     role: Some(Role::Own),
+                    range: None,
                     sharing: services,
                 }
             }
-        }
+        };
+        Class { range, ..class }
     }
 
     /// What a ministry's own names take a name for.
@@ -157,6 +171,7 @@ impl Policy {
             service: Some(service),
             provider: self.service(service).provider,
             role: None,
+            range: None,
             sharing: Vec::new(),
         }
     }

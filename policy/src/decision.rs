@@ -1,5 +1,6 @@
 //! The answer: a verdict, twice, and everything that led to it, as ids rather than prose.
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use crate::address::AddressClass;
@@ -162,6 +163,8 @@ pub struct Class {
     pub provider: Option<ProviderIx>,
     /// The role of the suffix or range, where it was one.
     pub role: Option<Role>,
+    /// The published range that holds the address, where it is one.
+    pub range: Option<IpNet>,
     /// Services that share one range: they stand for their provider, their common categories hold.
     pub sharing: Vec<ServiceIx>,
 }

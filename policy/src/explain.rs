@@ -189,6 +189,9 @@ impl Story<'_> {
             Some(Role::Platform) => text.push_str(", a platform"),
             Some(Role::Own) | None => {}
         }
+        if let Some(range) = class.range {
+            let _ = write!(text, ", {range}");
+        }
         if let Some(country) = self.policy.jurisdiction(class) {
             let _ = write!(text, ", {country}");
         }

@@ -139,7 +139,7 @@ fn facts(refusal: &Refusal<'_>, words: &Words, language: Language) -> Markup {
         dl {
             dt { (words.asked) } dd { (refusal.asked) }
             @if let Some(piece) = refusal.because {
-                dt { (words.because) } dd { (kind(piece.kind, language)) " " code { (piece.value) } }
+                dt { (words.because) } dd { (kind(piece.kind, language)) " " code { (piece.value) } @if let Some(range) = piece.class.range { " (" (range) ")" } }
             }
             @if let Some(service) = refusal.service { dt { (words.service) } dd { (service.name) } }
             dt { (words.from) } dd { (ministry) ", " (refusal.workload) }

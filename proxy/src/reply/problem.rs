@@ -40,6 +40,9 @@ struct Denied<'a> {
 struct Because {
     kind: &'static str,
     value: String,
+    /// The published range that holds an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -67,6 +70,7 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
         because: refusal.because.map(|piece| Because {
             kind: piece.kind.as_str(),
             value: piece.value.to_string(),
+            range: piece.class.range.map(|range| range.to_string()),
         }),
         service: refusal.service.map(|service| &*service.id),
         service_name: refusal.service.map(|service| &*service.name),

@@ -104,6 +104,8 @@ struct ClassLine<'a> {
     provider: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    range: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sharing: Vec<&'a str>,
 }
@@ -112,6 +114,8 @@ struct ClassLine<'a> {
 struct HitLine<'a> {
     rule: &'a str,
     evidence: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    list: Option<&'a str>,
     disposition: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     derogation: Option<&'a str>,
@@ -240,6 +244,7 @@ fn class_line<'a>(policy: &'a Policy, class: &'a Class) -> ClassLine<'a> {
             Role::Platform => "platform",
             Role::Front => "front",
         }),
+        range: class.range.map(|range| range.to_string()),
         sharing: class.sharing.iter().map(|&ix| service(ix)).collect(),
     }
 }
@@ -256,6 +261,7 @@ fn hits<'a>(policy: &'a Policy, decision: &Decision) -> Vec<HitLine<'a>> {
         HitLine {
             rule: &policy.rule(hit.rule).id,
             evidence: hit.piece.0,
+            list: hit.list.map(|list| &*policy.model().lists[list.at()].id),
             disposition,
             derogation,
         }
