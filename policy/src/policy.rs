@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::catalogue::{
     CategoryIx, Country, DerogationIx, Id, ListIx, MinistryIx, Provider, RuleIx, Service,
     ServiceIx, WorkloadIx,
@@ -96,6 +98,22 @@ impl Policy {
     #[must_use]
     pub fn digest(&self) -> &Arc<str> {
         &self.model.digest
+    }
+
+    /// The first instant after `after` at which an answer may change because a date passes: a
+    /// derogation, a qualification or a `hosted_on` begins or ends. Until then the same question
+    /// has the same verdict. (References have dates too, but no verdict rests on them.)
+    #[must_use]
+    pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
+        let derogations = self.model.derogations.iter().map(|d| d.validity);
+        let services = self.model.services.iter().flat_map(|service| {
+            let qualifications = service.qualifications.iter().map(|q| q.validity);
+            qualifications.chain(service.hosted_on.iter().map(|host| host.validity))
+        });
+        derogations
+            .chain(services)
+            .filter_map(|validity| validity.next_change(after))
+            .min()
     }
 
     /// The service at an index that this policy gave out.
@@ -199,4 +217,64 @@ fn layered(model: &Model) -> Vec<bool> {
 
 fn indexed<T>(items: &[T]) -> impl Iterator<Item = (u32, &T)> {
     (0u32..).zip(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::Bundle;
+    use crate::check::check;
+
+    /// Every kind of date that a verdict rests on, and a reference, on which none does.
+    const DATED: &str = "
+version: 1
+name: dated
+default: allow
+references:
+  r9: { title: { fr: R9, en: R9 }, from: 2026-01-15 }
+rules:
+  - { id: no-mail, effect: deny, when: { category: messaging }, unless: [ { qualification: secnumcloud } ], references: [r9] }
+services:
+  - id: mail
+    name: Mail
+    category: [messaging]
+    domains: [.mail.example]
+    hosted_on: [ { provider: cloud, since: 2026-02-01, until: 2026-11-30, accepted_by: A, reference: B } ]
+  - id: post
+    name: Post
+    category: [messaging]
+    domains: [.post.example]
+    qualification: [ { scheme: secnumcloud, since: 2026-03-01, until: 2026-10-31, checked: 2026-03-01, source: 'https://list.example' } ]
+providers:
+  - { id: cloud, name: Cloud, suffixes: [ { names: [cloud.example] } ] }
+ministries:
+  - id: culture
+    name: Culture
+    workloads: [ { id: office, sensitivity: standard, sources: [192.0.2.0/26] } ]
+derogations:
+  - { id: D-1, ministry: culture, services: [mail], from: 2026-04-01, until: '2026-09-30T10:00:00Z', approved_by: A, reference: B }
+tested_at: 2026-05-01
+";
+
+    #[test]
+    fn every_date_that_a_verdict_rests_on_is_a_change() {
+        let bundle = Bundle::from_files([("policy.yaml".to_owned(), DATED.into())]).unwrap();
+        let checked = check(&bundle, None);
+        let policy = Policy::compile(checked.model.unwrap());
+        let mut changes = Vec::new();
+        let mut after: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        while let Some(change) = policy.next_change(after) {
+            changes.push(change.to_string());
+            after = change;
+        }
+        let expected = [
+            "2026-02-01T00:00:00Z",
+            "2026-03-01T00:00:00Z",
+            "2026-04-01T00:00:00Z",
+            "2026-09-30T10:00:00Z",
+            "2026-11-01T00:00:00Z",
+            "2026-12-01T00:00:00Z",
+        ];
+        assert_eq!(changes, expected);
+    }
 }

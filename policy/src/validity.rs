@@ -29,6 +29,13 @@ impl Validity {
         self.from.is_none_or(|from| from <= at) && self.until.is_none_or(|until| at < until)
     }
 
+    /// The first instant after `after` at which it begins or ends to hold.
+    #[must_use]
+    pub fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
+        let changes = [self.from, self.until].into_iter().flatten();
+        changes.filter(|&change| change > after).min()
+    }
+
     /// Whether it held before `at` and holds no more.
     #[must_use]
     pub fn is_past(&self, at: Timestamp) -> bool {
@@ -118,6 +125,32 @@ mod tests {
             assert_eq!(validity.holds(at(instant)), holds, "{instant}");
         }
         assert!(validity.is_past(at("2027-03-01T00:00:00Z")));
+    }
+
+    #[test]
+    fn the_next_change_is_the_next_bound_and_none_when_both_are_over() {
+        let bounded = |from: Option<&str>, until: Option<&str>| Validity {
+            from: from.map(at),
+            until: until.map(at),
+        };
+        let (begin, end) = ("2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z");
+        let whole = bounded(Some(begin), Some(end));
+        for (validity, after, expect) in [
+            (whole, "2026-08-31T23:59:59Z", Some(begin)),
+            (whole, begin, Some(end)),
+            (whole, "2026-09-30T23:59:59.999Z", Some(end)),
+            (whole, end, None),
+            (bounded(None, Some(end)), "2026-08-31T00:00:00Z", Some(end)),
+            (
+                bounded(Some(begin), None),
+                "2026-08-31T00:00:00Z",
+                Some(begin),
+            ),
+            (bounded(Some(begin), None), begin, None),
+            (Validity::ALWAYS, begin, None),
+        ] {
+            assert_eq!(validity.next_change(at(after)), expect.map(at), "{after}");
+        }
     }
 
     #[test]
