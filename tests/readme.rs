@@ -191,10 +191,26 @@ fn everything_happens(world: &World) {
     lifted.send(client_hello(Some("outlook.office.com")));
     drop(lifted);
     world.curl([127, 0, 0, 1].into(), &["http://outlook.office.com/"]);
+    // An indicator ends a tunnel to it.
+    world.origin("soon.example", 12, 443, echo());
+    let mut revoked = world.wire(from);
+    assert_eq!(revoked.connect("soon.example:443").status, 200);
+    let hello = client_hello(Some("soon.example"));
+    revoked.send(&hello);
+    revoked.exactly(hello.len());
+    let list = world.policy.join("lists/indicators.txt");
+    let text = std::fs::read_to_string(&list).unwrap();
+    std::fs::write(&list, format!("{text}soon.example\n")).unwrap();
+    assert!(revoked.rest().is_empty());
     eventually("every flow is closed", || {
         let metrics = world.gate.metrics();
-        let (up, uses) = ("octroi_bytes_total", "octroi_derogation_uses_total");
-        (metrics.total(up, &[]) > 0 && metrics.total(uses, &[]) > 0).then_some(())
+        let families = [
+            "octroi_bytes_total",
+            "octroi_derogation_uses_total",
+            "octroi_tunnels_revoked_total",
+        ];
+        let counted = |family: &&str| metrics.total(family, &[]) > 0;
+        families.iter().all(counted).then_some(())
     });
 }
 

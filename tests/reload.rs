@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::{SignedDuration, Timestamp};
 use rustix::process::Signal;
 
 use crate::harness::client::{Wire, client_hello};
 use crate::harness::eventually;
-use crate::harness::ledger::Became;
+use crate::harness::ledger::{Became, field};
 use crate::harness::load::{Errand, Load};
 use crate::harness::origin::{Origin, echo};
+use crate::harness::scrape::Line;
 use crate::harness::world::{Plan, World, copy, repository};
 
 const INDICATORS: &str = "lists/indicators.txt";
@@ -318,4 +320,126 @@ fn tunnels_that_are_open_outlive_a_reload() {
         assert_eq!(tunnel.exactly(5), "alive");
     }
     assert_eq!(origin.open(), 3);
+}
+
+/// Within which the gate says that it ends tunnels that are denied from now on.
+const REVOKE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A tunnel that has carried bytes both ways.
+fn open_tunnel(mut wire: Wire, host: &str) -> Wire {
+    let hello = client_hello(Some(host));
+    assert_eq!(wire.connect(&format!("{host}:443")).status, 200);
+    wire.send(&hello);
+    wire.exactly(hello.len());
+    wire
+}
+
+fn assert_alive(tunnel: &mut Wire) {
+    tunnel.send("alive");
+    assert_eq!(tunnel.exactly(5), "alive");
+}
+
+/// The close line of the last flow to a host says that it was revoked, and why.
+fn assert_revoked(world: &World, host: &str, ministry: &str, rule: &str) -> Line {
+    let close = world.gate.close_of(&world.gate.decision(host));
+    assert_eq!(close.text(field::REASON), "revoked", "{close:?}");
+    assert_eq!(close.text(field::RULE), rule, "{close:?}");
+    assert_eq!(close.text("octroi.closed_by"), "gate");
+    assert_eq!(close.text(field::MINISTRY), ministry);
+    assert_eq!(close.text("octroi.policy.digest"), digest(world)[0]);
+    close
+}
+
+fn attempts(world: &World) -> u64 {
+    world.gate.metrics().total("octroi_attempts_total", &[])
+}
+
+#[test]
+fn an_open_tunnel_that_lands_on_a_list_is_closed_and_recorded() {
+    let world = World::new();
+    let gone = world.origin("gone.example", 10, 443, echo());
+    world.origin("steady.example", 11, 443, echo());
+    world.origin("watched.example", 12, 443, echo());
+    let mut denied = [(); 2].map(|()| open_tunnel(world.ordinary(), "gone.example"));
+    let mut steady = open_tunnel(world.ordinary(), "steady.example");
+    let mut watched = open_tunnel(world.ordinary(), "watched.example");
+    assert_eq!(attempts(&world), 4);
+
+    let file = world.policy.join("policy.yaml");
+    let policy = std::fs::read_to_string(&file).unwrap();
+    let watch = "rules:\n  - { id: watch, effect: deny, mode: observe, when: { domains: [watched.example] } }\n";
+    replace(&file, &policy.replace("rules:\n", watch));
+    replace(
+        &world.policy.join(INDICATORS),
+        ".malware.example\n.gone.example\n",
+    );
+    let edited = Instant::now();
+    let answer = world.gate.ask("POST", "/-/reload");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for tunnel in &mut denied {
+        assert!(tunnel.rest().is_empty());
+    }
+    let took = edited.elapsed();
+    eprintln!("closed {took:?} after the edit");
+    assert!(took < REVOKE_WITHIN, "closed after {took:?}");
+    eventually("the origin is left", || (gone.open() == 0).then_some(()));
+
+    let close = assert_revoked(&world, "gone.example", "culture", "cert-indicators");
+    assert_eq!(close.text("octroi.detail"), "block");
+    let culture = [("ministry", "culture")];
+    let revoked = "octroi_tunnels_revoked_total";
+    assert_eq!(world.gate.counted(revoked, &culture, 2), 2);
+    assert_eq!(attempts(&world), 4, "nothing is an attempt twice");
+    assert_eq!(world.gate.decisions().len(), 4);
+    assert_alive(&mut steady);
+    assert_alive(&mut watched);
+    let active = world
+        .gate
+        .metrics()
+        .total("octroi_tunnels_active", &culture);
+    assert_eq!(active, 2);
+}
+
+fn derogate(policy: &Path, until: Timestamp) {
+    let from = until - SignedDuration::from_hours(48);
+    let text = format!(
+        "derogations:\n  - {{ id: D-1, ministry: interieur, services: [exchange-online], from: '{from}', until: '{until}', approved_by: A, reference: B }}\n"
+    );
+    replace(&policy.join("derogations.yaml"), &text);
+}
+
+#[test]
+fn a_derogation_that_ends_ends_its_open_tunnels() {
+    let within_a_day = Timestamp::now() + SignedDuration::from_hours(24);
+    let plan = Plan::new().policy_at(|_, policy| {
+        derogate(policy, within_a_day);
+        policy.to_owned()
+    });
+    let world = plan.start();
+    world.origin("outlook.office.com", 10, 443, echo());
+    let sensitive = || world.wire(world.block.sensitive());
+    let mut observed = open_tunnel(world.ordinary(), "outlook.office.com");
+    let mut lifted = open_tunnel(sensitive(), "outlook.office.com");
+
+    let until = Timestamp::now() + SignedDuration::from_secs(4);
+    derogate(&world.policy, until);
+    let answer = world.gate.ask("POST", "/-/reload");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_alive(&mut lifted);
+    assert!(lifted.rest().is_empty());
+    let late = until.duration_until(Timestamp::now());
+    eprintln!("closed {late:?} after the derogation's end");
+    assert!(late >= SignedDuration::ZERO, "closed {late:?} too early");
+    assert!(late.unsigned_abs() < REVOKE_WITHIN, "closed {late:?} late");
+
+    let close = assert_revoked(
+        &world,
+        "outlook.office.com",
+        "interieur",
+        "r9-sensitive-data",
+    );
+    assert_eq!(close.text("octroi.detail"), "deny");
+    assert_alive(&mut observed);
+    let status = sensitive().connect("outlook.office.com:443").status;
+    assert_eq!(status, 403, "a new one is refused as well");
 }

@@ -99,7 +99,7 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
             }
         }
     }
-    passage.established(origin.peer_addr().ok().map(|address| address.ip()));
+    let tunnel = passage.into_tunnel(origin.peer_addr().ok().map(|address| address.ip()));
     let replay = client.buffer.freeze();
     let idle = gate.config.limits.idle_timeout;
     let relayed = relay::run(
@@ -107,10 +107,10 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
         &mut origin,
         replay,
         idle,
-        gate.stopped(),
+        tunnel.stopped(),
     )
     .await;
-    passage.close_tunnel(&relayed);
+    tunnel.close(&relayed);
 }
 
 /// One plain HTTP request; the client comes back if it may ask again.

@@ -10,6 +10,7 @@ use crate::ledger::Ledger;
 use crate::limits::Admission;
 use crate::relay::Stop;
 use crate::reload::Handle;
+use crate::tunnels::Tunnels;
 use crate::upstream::Dialler;
 
 /// The shared state of the gate.
@@ -27,7 +28,9 @@ pub struct Gate {
     pub dialler: Dialler,
     /// The way in.
     pub admission: Arc<Admission>,
-    /// Tells live tunnels to end.
+    /// The tunnels that are open.
+    pub tunnels: Arc<Tunnels>,
+    /// Tells all of them to end.
     pub stop: watch::Sender<Option<Stop>>,
 }
 

@@ -102,6 +102,19 @@ pub struct Close {
     pub bytes_down: u64,
 }
 
+/// Why an open tunnel may not go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// The weightiest ground, in the word for it.
+    pub ground: &'static str,
+    /// The rule it names.
+    pub rule: Option<Id>,
+    /// The policy that denies it.
+    pub policy: Id,
+    /// That policy's digest.
+    pub digest: Arc<str>,
+}
+
 /// Why a flow ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
@@ -117,6 +130,8 @@ pub enum CloseReason {
     IdleTimeout,
     /// A connection broke.
     Reset,
+    /// It was permitted, and is no more: the policy was replaced, or a date in it passed.
+    Revoked,
     /// The gate stops.
     Drained,
     /// The flow ended in the middle of the gate's work.
@@ -134,6 +149,7 @@ impl CloseReason {
             CloseReason::Unreachable => "unreachable",
             CloseReason::IdleTimeout => "idle-timeout",
             CloseReason::Reset => "reset",
+            CloseReason::Revoked => "revoked",
             CloseReason::Drained => "drained",
             CloseReason::Aborted => "aborted",
         }

@@ -17,7 +17,7 @@
 //! | record | [`ledger`] | one entry a flow: the counters and the audit log, which agree |
 //!
 //! Around it: [`server`] (the process, from its sockets to its orderly end), [`gate`](mod@gate) (what all connections
-//! share), [`reload`] (bundle to policy, swapped in whole), [`admin`] (metrics, health, reload), [`config`]
+//! share), [`reload`] (bundle to policy, swapped in whole), [`tunnels`] (the open ones, judged again when it changes), [`admin`] (metrics, health, reload), [`config`]
 //! (`octroi.yaml`), [`addr`] (addresses by the part they play), [`cli`] (the commands).
 //!
 //! # What is not here
@@ -57,4 +57,5 @@ pub mod reload;
 pub mod reply;
 pub mod request;
 pub mod server;
+pub mod tunnels;
 pub mod upstream;

@@ -1,37 +1,38 @@
 //! One flow on its way through the gate: its evidence, its judgements, its entry in the ledger.
 
-use std::net::{IpAddr, SocketAddr};
+mod evidence;
+mod tunnel;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::decision::{Decision, Verdict};
-use octroi_policy::flow::{Flow, Hello, Protocol, Source};
+use octroi_policy::flow::{Hello, Protocol};
 use octroi_policy::name::Host;
 
-use crate::dns::Resolution;
+pub use evidence::Evidence;
+pub use tunnel::Tunnel;
+
 use crate::fault::{self, Fault};
 use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry, Opened};
 use crate::listener::Client;
-use crate::relay::{End as RelayEnd, Relayed, Side, Stop};
 use crate::reply::{Audience, Refusal, Reply};
 use crate::request::Request;
+use crate::tunnels::Round;
 use crate::upstream::{DialError, Permit};
 
 /// A flow between its request and its end.
 #[derive(Debug)]
 pub struct Passage {
     gate: Arc<Gate>,
-    source: Source,
-    protocol: Protocol,
-    target: Host,
-    port: u16,
-    host: Option<Host>,
-    hello: Option<Hello>,
+    evidence: Evidence,
     awaits_hello: bool,
-    resolution: Option<Arc<Resolution>>,
+    /// When it was last judged, as far as open tunnels go.
+    round: Round,
     audience: Audience,
     entry: Entry,
 }
@@ -82,14 +83,17 @@ impl Passage {
         });
         Self {
             gate: Arc::clone(gate),
-            source: client.source.clone(),
-            protocol: request.protocol,
-            target: request.target.clone(),
-            port: request.port,
-            host: request.host().cloned(),
-            hello: none_expected.then_some(Hello::NotExpected),
+            evidence: Evidence {
+                source: client.source.clone(),
+                protocol: request.protocol,
+                target: request.target.clone(),
+                port: request.port,
+                host: request.host().cloned(),
+                hello: none_expected.then_some(Hello::NotExpected),
+                resolution: None,
+            },
             awaits_hello,
-            resolution: None,
+            round: gate.tunnels.round(),
             audience: request.audience,
             entry,
         }
@@ -98,7 +102,7 @@ impl Passage {
     /// What was asked for.
     #[must_use]
     pub fn target(&self) -> &Host {
-        &self.target
+        &self.evidence.target
     }
 
     /// Whether a ClientHello is awaited before the last judgement.
@@ -120,7 +124,7 @@ impl Passage {
     /// [`Stopped`] for a denial, or a name that does not resolve.
     pub async fn permit(&mut self) -> Result<Permit, Stopped> {
         let mut judged = self.judge()?;
-        let addresses = match self.target.clone() {
+        let addresses = match self.evidence.target.clone() {
             Host::Address(address) => vec![address],
             Host::Name(name) => {
                 let (resolved, from) = self.gate.resolver.resolve_from(&name).await;
@@ -128,14 +132,14 @@ impl Passage {
                 let resolution =
                     resolved.map_err(|error| Stopped::Unresolved(fault::of_dns(error)))?;
                 let addresses = resolution.addresses.clone();
-                self.resolution = Some(resolution);
+                self.evidence.resolution = Some(resolution);
                 judged = self.judge()?;
                 addresses
             }
         };
         // A decision that allows covers every address it was asked about, so this cannot fail;
         // if it did, nothing must be dialled.
-        Permit::new(&judged.decision, &addresses, self.port)
+        Permit::new(&judged.decision, &addresses, self.evidence.port)
             .ok_or(Stopped::Unreachable(fault::INTERNAL))
     }
 
@@ -144,37 +148,22 @@ impl Passage {
     /// # Errors
     /// [`Stopped::Denied`].
     pub fn judge_hello(&mut self, hello: Hello) -> Result<(), Stopped> {
-        self.hello = Some(hello);
+        self.evidence.hello = Some(hello);
         self.judge().map(drop)
     }
 
     /// One judgement by the policy in force now. The first denial decides the flow, and so does
     /// the judgement of its last evidence.
     fn judge(&mut self) -> Result<Judged, Stopped> {
+        self.round = self.gate.tunnels.round();
         let policy = self.gate.policy.policy_to_keep();
-        let (chain, addresses) = match &self.resolution {
-            Some(resolution) => (&*resolution.chain, &*resolution.addresses),
-            None => Default::default(),
-        };
-        let ours = self.ours(addresses);
-        let flow = Flow {
-            source: &self.source,
-            protocol: self.protocol,
-            target: self.target.clone(),
-            port: self.port,
-            host: self.host.clone(),
-            hello: self.hello.clone(),
-            chain,
-            addresses,
-            resolved: self.resolution.is_some() || self.target.address().is_some(),
-            forbid: &self.gate.config.upstream.forbid,
-            ours: &ours,
-        };
+        let ours = self.evidence.ours(&self.gate.dialler.own);
+        let flow = self.evidence.flow(&self.gate.config.upstream.forbid, &ours);
         let began = Instant::now();
         let decision = policy.judge(&flow, Timestamp::now());
         self.gate.ledger.metrics().judged(began.elapsed());
         let is_denied = decision.verdict() == Verdict::Deny;
-        let is_last = flow.resolved && (self.hello.is_some() || !self.awaits_hello);
+        let is_last = flow.resolved && (flow.hello.is_some() || !self.awaits_hello);
         if is_denied || is_last {
             self.entry.decide(&policy, &decision, &flow);
         } else {
@@ -188,16 +177,6 @@ impl Passage {
         }
     }
 
-    /// Those of the addresses at which we ourselves listen: a flow to them would go round in circles.
-    fn ours(&self, addresses: &[IpAddr]) -> Vec<IpAddr> {
-        let own = &self.gate.dialler.own;
-        let literal = self.target.address();
-        let dialled = literal.iter().chain(addresses).copied();
-        dialled
-            .filter(|&address| own.contains(SocketAddr::new(address, self.port)))
-            .collect()
-    }
-
     /// Records that the origin is connected and the flow permitted.
     pub fn established(&mut self, origin: Option<IpAddr>) {
         self.entry.established(origin);
@@ -209,7 +188,7 @@ impl Passage {
         match stopped {
             Stopped::Denied(judged) => {
                 let incident = self.entry.id().to_string();
-                let asked = format!("{}:{}", self.target, self.port);
+                let asked = format!("{}:{}", self.evidence.target, self.evidence.port);
                 let Judged { policy, decision } = &**judged;
                 let refusal =
                     Refusal::new(policy, decision, &asked, &incident, self.audience.language);
@@ -256,35 +235,8 @@ impl Passage {
         });
     }
 
-    /// Ends a tunnel.
-    pub fn close_tunnel(self, relayed: &Relayed) {
-        let (reason, by) = match relayed.end {
-            RelayEnd::Closed(side) => (CloseReason::Finished, side.into()),
-            RelayEnd::Broken(side, _) => (CloseReason::Reset, side.into()),
-            RelayEnd::Idle => (CloseReason::IdleTimeout, ClosedBy::Gate),
-            RelayEnd::Stopped(Stop::Shutdown) => (CloseReason::Drained, ClosedBy::Gate),
-            RelayEnd::Stopped(Stop::Revoked) => (CloseReason::Denied, ClosedBy::Gate),
-        };
-        self.close(Close {
-            reason,
-            detail: None,
-            by,
-            bytes_up: relayed.up,
-            bytes_down: relayed.down,
-        });
-    }
-
     /// Ends the flow.
     pub fn close(self, close: Close) {
         self.entry.close(close);
-    }
-}
-
-impl From<Side> for ClosedBy {
-    fn from(side: Side) -> Self {
-        match side {
-            Side::Client => ClosedBy::Client,
-            Side::Origin => ClosedBy::Upstream,
-        }
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 use octroi_policy::Policy;
+use tokio::sync::watch as swap;
 
 pub use bundle::{Rejected, embedded};
 pub use watch::Watch;
@@ -39,6 +40,8 @@ struct Shared {
     ledger: Ledger,
     policy: ArcSwap<Policy>,
     status: Mutex<Status>,
+    /// Told of each policy that was put in force after the first.
+    swaps: swap::Sender<()>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -107,6 +110,7 @@ impl Handle {
                 ledger,
                 policy: ArcSwap::from_pointee(policy),
                 status: Mutex::new(status),
+                swaps: swap::Sender::new(()),
                 turn: tokio::sync::Mutex::new(()),
             }),
         })
@@ -122,6 +126,12 @@ impl Handle {
     #[must_use]
     pub fn policy_to_keep(&self) -> Arc<Policy> {
         self.shared.policy.load_full()
+    }
+
+    /// Changes each time that another policy has been put in force.
+    #[must_use]
+    pub fn swaps(&self) -> swap::Receiver<()> {
+        self.shared.swaps.subscribe()
     }
 
     /// How it came there.
@@ -185,6 +195,7 @@ impl Handle {
                     rejected: None,
                 };
                 shared.policy.store(Arc::new(policy));
+                shared.swaps.send_replace(());
                 Outcome::Swapped { digest }
             }
             Ok(None) => {

@@ -21,6 +21,7 @@ use crate::forward::{self, Forwarder};
 use crate::gate::Gate;
 use crate::limits::POOL;
 use crate::listener::{Bound, Front};
+use crate::tunnels;
 
 mod drain;
 pub mod start;
@@ -144,6 +145,7 @@ pub fn run(gate: Arc<Gate>, bound: Vec<Bound>, sockets: Vec<Listen>, extras: Vec
     for extra in extras {
         server.add_boxed_service(extra);
     }
+    server.add_service(tunnels::service(Arc::clone(&gate)));
     server.add_service(drain::service(gate, drain_timeout));
     server.run(RunArgs {
         shutdown_signal: Box::new(drain::Signals),

@@ -11,10 +11,10 @@ use octroi_policy::flow::{Flow, Protocol};
 use prometheus::IntGauge;
 use serde::Serialize;
 
-use super::line::{Dns, DnsAnswer, Endpoint, Event, Facts, Http, HttpRequest, Line};
+use super::line::{Dns, DnsAnswer, Endpoint, Event, Facts, Http, HttpRequest, Line, PolicyLine};
 use super::line::{Named, OctroiDecision, Rule, Service, Tls, TlsClient, Url, UserAgent};
 use super::metrics::Labels;
-use super::{Close, CloseReason, ClosedBy, FlowId, Ledger, Opened};
+use super::{Close, CloseReason, ClosedBy, FlowId, Ledger, Opened, Revocation};
 
 /// One flow in the ledger. Dropped without an end, it is closed as `aborted`.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Entry {
     stage: Stage,
     upstream: Option<IpAddr>,
     active: Option<IntGauge>,
+    revoked: Option<Box<Revocation>>,
 }
 
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl Entry {
             stage: Stage::Open(None),
             upstream: None,
             active: None,
+            revoked: None,
         }
     }
 
@@ -103,6 +105,12 @@ impl Entry {
         }
     }
 
+    /// Keeps why the tunnel may not go on, for its close line. It is the same attempt: nothing of
+    /// its decision is counted again.
+    pub fn revoked(&mut self, revocation: Revocation) {
+        self.revoked = Some(Box::new(revocation));
+    }
+
     /// Ends the flow.
     pub fn close(mut self, close: Close) {
         self.finish(&close);
@@ -116,6 +124,9 @@ impl Entry {
         };
         if let Some(active) = self.active.take() {
             active.dec();
+        }
+        if close.reason == CloseReason::Revoked {
+            self.ledger.metrics.tunnel_revoked(&labels);
         }
         self.ledger
             .metrics
@@ -251,14 +262,21 @@ impl Entry {
             ministry: &'a str,
             workload: &'a str,
             service: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            policy: Option<PolicyLine<'a>>,
         }
+        let revoked = self.revoked.as_deref();
         let octroi = Octroi {
             reason: close.reason.as_str(),
-            detail: close.detail,
+            detail: close.detail.or(revoked.map(|revoked| revoked.ground)),
             closed_by: close.by.as_str(),
             ministry: labels.ministry.as_str(),
             workload: labels.workload.as_str(),
             service: labels.service.as_str(),
+            policy: revoked.map(|revoked| PolicyLine {
+                name: &revoked.policy,
+                digest: &revoked.digest,
+            }),
         };
         let mut event = Event::new("close", self.id, "end", "unknown");
         event.reason = Some(close.reason.as_str());
@@ -276,6 +294,11 @@ impl Entry {
             port: Some(self.opened.port),
             bytes: Some(close.bytes_down),
             domain: self.opened.target.name().map(|name| name.as_str()),
+        });
+        line.rule = revoked.and_then(|revoked| {
+            let id = revoked.rule.as_deref()?;
+            let ruleset = &revoked.policy;
+            Some(Rule { id, ruleset })
         });
         line.network.bytes = Some(close.bytes_up.saturating_add(close.bytes_down));
         line.bytes()

@@ -55,6 +55,7 @@ pub struct Metrics {
     derogation_uses: Counters<2>,
     bytes: Counters<3>,
     tunnels_active: Family<IntGaugeVec, 1>,
+    tunnels_revoked: Counters<1>,
     decision_seconds: Histogram,
     setup_seconds: Histogram,
     upstream_errors: IntCounterVec,
@@ -199,6 +200,16 @@ impl Metrics {
                     r,
                     "octroi_tunnels_active",
                     "Tunnels open now.",
+                    &["ministry"],
+                )?,
+                &[&[0]],
+                b,
+            ),
+            tunnels_revoked: Family::new(
+                counters(
+                    r,
+                    "octroi_tunnels_revoked_total",
+                    "Open tunnels ended because the policy in force permits them no more.",
                     &["ministry"],
                 )?,
                 &[&[0]],
@@ -398,6 +409,10 @@ impl Metrics {
         let gauge = self.tunnels_active.child([labels.ministry.clone()])?;
         gauge.inc();
         Some(gauge)
+    }
+
+    pub(super) fn tunnel_revoked(&self, labels: &Labels) {
+        count(&self.tunnels_revoked, [labels.ministry.clone()], 1);
     }
 }
 

@@ -499,3 +499,46 @@ fn live_series_stay_under_their_cap() {
     assert_eq!(up, 10_000);
     assert!(text.contains("service=\"other\""));
 }
+
+/// The same attempt: its decision stands, and only its end says that it is permitted no more.
+#[tokio::test]
+async fn a_revoked_tunnel_is_closed_by_its_rule_and_not_counted_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    let (ledger, policy) = (books(&path, ClientAddress::Plain), policy());
+    let opened = opened("192.0.2.70", "www.example.org");
+    let mut entry = ledger.open(opened.clone());
+    judged(
+        &policy,
+        &opened,
+        named("www.example.org", false),
+        |decision, flow| entry.decide(&policy, decision, flow),
+    );
+    entry.established(None);
+    entry.revoked(Revocation {
+        ground: "deny",
+        rule: Some(id("no-drop")),
+        policy: id("next"),
+        digest: "n3xt".into(),
+    });
+    entry.close(Close {
+        reason: CloseReason::Revoked,
+        by: ClosedBy::Gate,
+        ..FINISHED
+    });
+    assert!(ledger.flush().await);
+    let [decision, close] = &lines(&path)[..] else {
+        panic!("one decision line and one close line");
+    };
+    assert_eq!(decision["octroi"]["verdict"], "allow");
+    assert_eq!(close["event"]["reason"], "revoked");
+    assert_eq!(close["rule"]["id"], "no-drop");
+    assert_eq!(close["rule"]["ruleset"], "next");
+    assert_eq!(close["octroi"]["reason"], "revoked");
+    assert_eq!(close["octroi"]["detail"], "deny");
+    assert_eq!(close["octroi"]["policy"]["digest"], "n3xt");
+    let revoked = samples(ledger.metrics(), "octroi_tunnels_revoked_total");
+    assert_eq!(revoked["ministry=\"culture\""], 1);
+    let attempts = samples(ledger.metrics(), "octroi_attempts_total");
+    assert_eq!(attempts.values().sum::<u64>(), 1);
+}

@@ -98,6 +98,7 @@ pub fn start(config: Config) -> Result<(), StartError> {
         ledger,
         dialler,
         admission,
+        tunnels: Arc::default(),
         stop,
     };
     super::run(Arc::new(gate), bound, sockets, extras);

@@ -68,9 +68,9 @@ pub(in crate::ledger) struct OctroiDecision<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct PolicyLine<'a> {
-    name: &'a str,
-    digest: &'a str,
+pub(in crate::ledger) struct PolicyLine<'a> {
+    pub(in crate::ledger) name: &'a str,
+    pub(in crate::ledger) digest: &'a str,
 }
 
 #[derive(Debug, Serialize)]
