@@ -17,8 +17,9 @@
 //! | record | [`ledger`] | one entry a flow: the counters and the audit log, which agree |
 //!
 //! Around it: [`server`] (the process, from its sockets to its orderly end), [`gate`](mod@gate) (what all connections
-//! share), [`reload`] (bundle to policy, swapped in whole), [`tunnels`] (the open ones, judged again when it changes), [`admin`] (metrics, health, reload), [`config`]
-//! (`octroi.yaml`), [`addr`] (addresses by the part they play), [`cli`] (the commands).
+//! share), [`reload`] (bundle to policy, swapped in whole), [`tunnels`] (the open ones, judged again when the policy or
+//! its dates change), [`admin`] (metrics, health, reload), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
+//! they play), [`cli`] (the commands).
 //!
 //! # What is not here
 //!
