@@ -283,3 +283,34 @@ fn no_client_text_becomes_a_label() {
         .filter(|s| s.name == "octroi_attempts_total");
     assert!(series.count() <= 3, "{}", metrics.text);
 }
+
+/// One machine that retries all day, and many that ask once.
+#[test]
+fn machines_are_counted_and_not_their_tries() {
+    let world = World::new();
+    for _ in 0..30 {
+        world.ordinary().connect("nowhere.example:443");
+    }
+    for host in 100..120 {
+        world
+            .wire(world.block.ip(host))
+            .connect("nowhere.example:443");
+    }
+    let distinct = |ministry: &str| {
+        let labels = [("ministry", ministry), ("service", "unlisted")];
+        world
+            .gate
+            .metrics()
+            .total("octroi_distinct_sources", &labels)
+    };
+    eventually("every machine is counted", || {
+        (distinct("culture") == 1 && distinct("unassigned") == 20).then_some(())
+    });
+    assert!(
+        !world
+            .gate
+            .metrics()
+            .text
+            .contains(&world.block.ip(100).to_string())
+    );
+}

@@ -9,6 +9,8 @@ mod id;
 mod line;
 pub mod metrics;
 mod series;
+mod sketch;
+mod sources;
 
 use std::io;
 use std::net::IpAddr;

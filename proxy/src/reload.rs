@@ -8,11 +8,12 @@ mod fingerprint;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 use octroi_policy::Policy;
+use octroi_policy::catalogue::Id;
 use tokio::sync::watch as swap;
 
 pub use bundle::{Rejected, embedded};
@@ -103,6 +104,8 @@ impl Handle {
             rejected: None,
         };
         ledger.metrics().policy_loaded(&policy, at);
+        let times = bundle::list_times(&source, &policy);
+        ledger.metrics().lists_modified(&times);
         announce(&policy, &notes);
         Ok(Self {
             shared: Arc::new(Shared {
@@ -156,7 +159,7 @@ impl Handle {
             tokio::time::sleep(SETTLE).await;
             outcome = self.attempt().await;
         }
-        self.settle(outcome.result)
+        self.settle(outcome)
     }
 
     /// Loads once, and looks whether the files changed meanwhile: a bundle half written, or half
@@ -165,22 +168,33 @@ impl Handle {
         let shared = Arc::clone(&self.shared);
         let loading = tokio::task::spawn_blocking(move || {
             let before = Fingerprint::of(&shared.source);
-            let result = bundle::load_if_new(&shared.source, shared.policy.load().digest());
+            let in_force = shared.policy.load();
+            let result = bundle::load_if_new(&shared.source, in_force.digest());
+            let times = match &result {
+                Ok(Some(loaded)) => bundle::list_times(&shared.source, &loaded.policy),
+                Ok(None) => bundle::list_times(&shared.source, &in_force),
+                Err(_) => Vec::new(),
+            };
             Attempt {
                 after: Fingerprint::of(&shared.source),
                 before,
                 result,
+                times,
             }
         });
         loading.await.unwrap_or_else(|_| Attempt {
             before: Fingerprint::default(),
             after: Fingerprint::default(),
             result: Err(Rejected::new("loading the bundle was interrupted")),
+            times: Vec::new(),
         })
     }
 
-    fn settle(&self, result: Result<Option<Loaded>, Rejected>) -> Outcome {
+    fn settle(&self, Attempt { result, times, .. }: Attempt) -> Outcome {
         let shared = &*self.shared;
+        if result.is_ok() {
+            shared.ledger.metrics().lists_modified(&times);
+        }
         let at = Timestamp::now();
         let mut status = shared.status.lock().unwrap_or_else(PoisonError::into_inner);
         let outcome = match result {
@@ -219,6 +233,8 @@ struct Attempt {
     before: Fingerprint,
     after: Fingerprint,
     result: Result<Option<Loaded>, Rejected>,
+    /// When the lists were last modified; empty if the bundle was rejected.
+    times: Vec<(Id, SystemTime)>,
 }
 
 fn announce(policy: &Policy, notes: &str) {

@@ -145,29 +145,37 @@ impl Entry {
         match noted.take() {
             Some(noted) => self.record(&noted.policy, &noted.decision, &noted.facts),
             None => {
-                self.ledger.metrics.undecided();
+                let (labels, at) = (Labels::unknown(), Timestamp::now());
+                let metrics = &self.ledger.metrics;
+                metrics.undecided();
+                metrics.asked(&labels, self.opened.source.address, at);
                 if self.ledger.log.is_on() {
-                    self.ledger.log.line(self.undecided_line());
+                    self.ledger.log.line(self.undecided_line(at));
                 }
-                self.stage = Stage::Decided(Box::new(Labels::unknown()));
+                self.stage = Stage::Decided(Box::new(labels));
             }
         }
     }
 
     fn record(&mut self, policy: &Policy, decision: &Decision, facts: &Facts) {
-        let labels = Labels::of(policy, decision);
-        self.ledger
-            .metrics
-            .decided(policy, decision, &labels, facts.has_ech());
+        let (labels, at) = (Labels::of(policy, decision), Timestamp::now());
+        let metrics = &self.ledger.metrics;
+        metrics.decided(policy, decision, &labels, facts.has_ech());
+        metrics.asked(&labels, self.opened.source.address, at);
         if self.ledger.log.is_on() {
-            self.ledger
-                .log
-                .line(self.decision_line(policy, decision, facts));
+            let line = self.decision_line(policy, decision, facts, at);
+            self.ledger.log.line(line);
         }
         self.stage = Stage::Decided(Box::new(labels));
     }
 
-    fn decision_line(&self, policy: &Policy, decision: &Decision, facts: &Facts) -> Vec<u8> {
+    fn decision_line(
+        &self,
+        policy: &Policy,
+        decision: &Decision,
+        facts: &Facts,
+        at: Timestamp,
+    ) -> Vec<u8> {
         let (kind, outcome) = match decision.verdict() {
             Verdict::Allow => ("allowed", "success"),
             Verdict::Deny => ("denied", "failure"),
@@ -175,7 +183,7 @@ impl Entry {
         let mut event = Event::new("decision", self.id, kind, outcome);
         event.reason = decision.ground().map(|ground| ground.as_str());
         let octroi = OctroiDecision::new(policy, decision, facts, &self.opened);
-        let mut line = Line::new(Timestamp::now(), event, octroi);
+        let mut line = Line::new(at, event, octroi);
         let name = self.opened.target.to_string();
         self.describe(&mut line, &name);
         line.tls = facts.server_name().map(|server_name| Tls {
@@ -200,7 +208,7 @@ impl Entry {
         line.bytes()
     }
 
-    fn undecided_line(&self) -> Vec<u8> {
+    fn undecided_line(&self, at: Timestamp) -> Vec<u8> {
         #[derive(Serialize)]
         struct Octroi {
             verdict: &'static str,
@@ -209,7 +217,7 @@ impl Entry {
         let mut event = Event::new("decision", self.id, "denied", "unknown");
         event.reason = Some("aborted");
         let mut line = Line::new(
-            Timestamp::now(),
+            at,
             event,
             Octroi {
                 verdict: "deny",

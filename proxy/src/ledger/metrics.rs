@@ -5,11 +5,13 @@ mod declare;
 mod policy;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use octroi_policy::Policy;
+use octroi_policy::catalogue::Id;
 use octroi_policy::decision::{Decision, Disposition, Hit};
 use octroi_policy::rule::Mode;
 use prometheus::process_collector::ProcessCollector;
@@ -19,6 +21,7 @@ use declare::{counter, counters, gauges, histogram, int_gauges, register};
 use policy::PolicyFamilies;
 
 use super::series::{Budget, Family, Label};
+use super::sources::Sources;
 
 /// What is shown where nobody's source asks.
 pub(super) const UNASSIGNED: Label = Label::Word("unassigned");
@@ -48,6 +51,7 @@ pub struct Metrics {
     registry: Registry,
     budget: Arc<Budget>,
     attempts: Counters<5>,
+    distinct_sources: Sources,
     rule_hits: Counters<3>,
     evidence: Counters<2>,
     sni: IntCounterVec,
@@ -114,7 +118,7 @@ impl Metrics {
             "octroi_metric_series_limited_total",
             "Samples counted under `other` because limits.metric_series was reached.",
         )?;
-        let budget = Budget::new(most_series, folded);
+        let budget = Budget::new(most_series, folded.clone());
         budget.reserve(FIXED_SERIES);
         let b = &budget;
         register(
@@ -139,6 +143,7 @@ impl Metrics {
                 &[&[2], &[0, 1]],
                 b,
             ),
+            distinct_sources: register(r, Sources::new(b, most_series, folded)?)?,
             rule_hits: Family::new(
                 counters(
                     r,
@@ -281,6 +286,11 @@ impl Metrics {
         self.policy.show(policy, at, &self.budget);
     }
 
+    /// Shows when the files of the lists were last modified, and of no others.
+    pub fn lists_modified(&self, lists: &[(Id, SystemTime)]) {
+        self.policy.show_modified(lists, &self.budget);
+    }
+
     /// Counts an attempt to put a bundle in force.
     pub fn policy_reload(&self, result: &'static str) {
         self.policy_reloads.with_label_values(&[result]).inc();
@@ -309,6 +319,14 @@ impl Metrics {
     /// Records how long it took until a flow was set up.
     pub fn set_up(&self, took: Duration) {
         self.setup_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes who asked for what, without keeping it: for the number of different addresses.
+    pub(super) fn asked(&self, labels: &Labels, client: IpAddr, at: Timestamp) {
+        let Labels {
+            ministry, service, ..
+        } = labels.clone();
+        self.distinct_sources.note(ministry, service, client, at);
     }
 
     pub(super) fn undecided(&self) {

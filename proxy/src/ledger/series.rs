@@ -144,6 +144,22 @@ impl<V: Children, const N: usize> Family<V, N> {
         None
     }
 
+    /// Every metric there is, with its labels.
+    pub(super) fn all(&self) -> Vec<([Label; N], V::Child)> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let pairs = known.iter();
+        pairs
+            .map(|(labels, child)| (labels.clone(), child.clone()))
+            .collect()
+    }
+
+    /// Begins anew, as if nothing had been counted. What `children` still shows is not its matter.
+    pub(super) fn forget(&self) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        self.budget.release(known.len());
+        known.clear();
+    }
+
     fn known_or_new(&self, labels: &[Label; N], step: usize) -> Option<V::Child> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(child) = known.get(labels) {

@@ -418,6 +418,40 @@ async fn no_address_of_a_client_is_written_where_none_is_wanted() {
 }
 
 #[test]
+fn each_decision_counts_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = books(&dir.path().join("audit.jsonl"), ClientAddress::None);
+    let policy = policy();
+    // Refused, watched, not listed, ended before any judgement; the office retries.
+    for (client, target) in [
+        ("192.0.2.4", "outlook.office.com"),
+        ("192.0.2.70", "outlook.office.com"),
+        ("192.0.2.70", "outlook.office.com"),
+        ("192.0.2.71", "outlook.office.com"),
+        ("192.0.2.70", "www.example.org"),
+    ] {
+        let opened = opened(client, target);
+        let mut entry = ledger.open(opened.clone());
+        judged(&policy, &opened, None, |decision, flow| {
+            entry.decide(&policy, decision, flow)
+        });
+        entry.close(FINISHED);
+    }
+    drop(ledger.open(opened("192.0.2.4", "www.example.org")));
+    let text = ledger.metrics().text();
+    for sample in [
+        "{ministry=\"interieur\",service=\"exchange-online\"} 1",
+        "{ministry=\"culture\",service=\"exchange-online\"} 2",
+        "{ministry=\"culture\",service=\"unlisted\"} 1",
+        "{ministry=\"unassigned\",service=\"unlisted\"} 1",
+    ] {
+        let sample = format!("octroi_distinct_sources{sample}");
+        assert!(text.contains(&sample), "{sample}\n{text}");
+    }
+    assert!(!text.contains("192.0.2."), "{text}");
+}
+
+#[test]
 fn the_policy_in_force_is_shown_and_replaced() {
     let metrics = Metrics::new(10_000).unwrap();
     let at = "2026-11-23T00:00:00Z".parse().unwrap();
@@ -433,7 +467,10 @@ fn the_policy_in_force_is_shown_and_replaced() {
             .text()
             .contains("octroi_list_entries{list=\"lists/gone.txt\"} 7")
     );
+    let second = std::time::UNIX_EPOCH + Duration::from_millis(1500);
+    metrics.lists_modified(&[(id("lists/gone.txt"), second)]);
     metrics.policy_loaded(&policy(), at);
+    metrics.lists_modified(&[(id("lists/exchange.txt"), second)]);
     let text = metrics.text();
     assert!(
         !text.contains("gone.txt") && !text.contains("1a57"),
@@ -442,6 +479,7 @@ fn the_policy_in_force_is_shown_and_replaced() {
     for sample in [
         "octroi_policy_info{digest=\"d1ge57\",name=\"test\"} 1",
         "octroi_list_entries{list=\"lists/exchange.txt\"} 1",
+        "octroi_list_modified_timestamp_seconds{list=\"lists/exchange.txt\"} 1.5",
         "octroi_policy_loaded_timestamp_seconds 1795392000",
     ] {
         assert!(text.contains(sample), "{sample}\n{text}");
@@ -461,6 +499,7 @@ fn promtool_finds_nothing_to_say_about_the_metrics() {
     metrics.undecided();
     let labels = Labels::unknown();
     metrics.relayed(&labels, 1, 1);
+    metrics.asked(&labels, "192.0.2.4".parse().unwrap(), Timestamp::now());
     drop(metrics.tunnel_opened(&labels));
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("metrics");
@@ -491,6 +530,7 @@ fn live_series_stay_under_their_cap() {
             service: service.clone(),
         };
         metrics.relayed(&labels, 1, 1);
+        metrics.asked(&labels, "192.0.2.4".parse().unwrap(), Timestamp::now());
     }
     let text = metrics.text();
     let live = text.lines().filter(|line| !line.starts_with('#')).count();

@@ -1,11 +1,14 @@
 //! One bundle from its files to a compiled policy that passes its own tests.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::bundle::{Bundle, ReadError};
+use octroi_policy::catalogue::Id;
 use octroi_policy::check;
 use octroi_policy::diagnostic::Colour;
 
@@ -67,6 +70,36 @@ pub fn embedded() -> Result<Bundle, ReadError> {
     let file = |&(path, bytes): &(&str, &[u8])| (path.to_owned(), bytes.to_vec());
     Bundle::from_files(EMBEDDED.iter().map(file))
 }
+
+/// When the files of the lists of `policy` were last modified, by the source it was read from. A
+/// list written anew with the same names is younger, though the policy is the same.
+pub(super) fn list_times(source: &PolicySource, policy: &Policy) -> Vec<(Id, SystemTime)> {
+    let PolicySource::Path(path) = source else {
+        return Vec::new();
+    };
+    let root = if path.is_dir() {
+        path
+    } else {
+        path.parent().unwrap_or(Path::new(""))
+    };
+    let model = policy.model();
+    let is_list = |file: &Arc<str>| {
+        file.starts_with(LISTS) || model.lists.iter().any(|list| *list.id == **file)
+    };
+    let lists = model.files.iter().filter(|file| is_list(file));
+    lists
+        .filter_map(|file| {
+            let modified = std::fs::metadata(root.join(&**file))
+                .ok()?
+                .modified()
+                .ok()?;
+            Some((file.clone(), modified))
+        })
+        .collect()
+}
+
+/// Where bundles keep the lists of their catalogue.
+const LISTS: &str = "lists/";
 
 fn read(source: &PolicySource) -> Result<Bundle, Rejected> {
     let bundle = match source {

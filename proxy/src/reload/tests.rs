@@ -125,6 +125,28 @@ impl Watched {
     }
 }
 
+/// Lists that are fetched each night are seldom different, and it matters that they were fetched.
+#[tokio::test]
+async fn a_list_written_anew_with_the_same_names_is_younger() {
+    let watched = Watched::plain().await;
+    let list = fs::File::options()
+        .write(true)
+        .open(watched.path.join("lists/denied.txt"))
+        .unwrap();
+    let shown = |seconds: u64| {
+        let sample = format!(
+            "octroi_list_modified_timestamp_seconds{{list=\"lists/denied.txt\"}} {seconds}\n"
+        );
+        watched.ledger.metrics().text().contains(&sample)
+    };
+    for seconds in [1_700_000_000, 1_800_000_000] {
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        list.set_modified(time).unwrap();
+        watched.until("its new time", || shown(seconds)).await;
+    }
+    assert_eq!(watched.reloads("swapped"), 0);
+}
+
 #[tokio::test]
 async fn a_line_added_to_a_list_is_in_force_within_a_second() {
     let watched = Watched::plain().await;

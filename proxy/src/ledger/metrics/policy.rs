@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use octroi_policy::Policy;
@@ -24,6 +25,7 @@ struct Replaced {
     info: Shown<2>,
     derogation_expires: Shown<1>,
     list_entries: Shown<1>,
+    list_modified: Shown<1>,
     series: usize,
 }
 
@@ -82,12 +84,18 @@ impl PolicyFamilies {
             "Names and addresses in each list.",
             &["list"],
         )?;
+        let modified = gauges(
+            "octroi_list_modified_timestamp_seconds",
+            "When the file of each list was last modified.",
+            &["list"],
+        )?;
         Ok(Self {
             loaded: register(r, loaded)?,
             replaced: Mutex::new(Replaced {
                 info: Shown::new(register(r, info)?),
                 derogation_expires: Shown::new(register(r, expires)?),
                 list_entries: Shown::new(register(r, entries)?),
+                list_modified: Shown::new(register(r, modified)?),
                 series: 0,
             }),
         })
@@ -112,6 +120,20 @@ impl PolicyFamilies {
         budget.release(replaced.series);
         replaced.series = model.derogations.len() + model.lists.len();
         budget.reserve(replaced.series);
+    }
+
+    /// Shows how old these lists are, and no others.
+    pub(super) fn show_modified(&self, lists: &[(Id, SystemTime)], budget: &Budget) {
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = replaced.list_modified.labels.len();
+        let times = lists.iter().map(|(list, modified)| {
+            // A file may say that it is older than time itself.
+            let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+            ([list.clone()], since.as_secs_f64())
+        });
+        replaced.list_modified.replace(times);
+        budget.release(before);
+        budget.reserve(replaced.list_modified.labels.len());
     }
 }
 
