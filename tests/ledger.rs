@@ -13,7 +13,7 @@ use crate::harness::proxy::FLOW_ID;
 use crate::harness::scrape::{Line, Scrape};
 use crate::harness::servers::{Nginx, SServer, bare_repository};
 use crate::harness::tools::{finish, python, tool};
-use crate::harness::world::World;
+use crate::harness::world::{Plan, World};
 
 const PYTHON: &str = r#"
 import sys, requests
@@ -255,7 +255,7 @@ fn every_line_is_ecs() {
 
 #[test]
 fn client_addresses_can_be_left_out() {
-    let plan = crate::harness::world::Plan::new().set("audit", "client_address: none");
+    let plan = Plan::new().set("audit", "client_address: none");
     let world = plan.start();
     let from = world.block.sensitive();
     world.wire(from).connect("outlook.office.com:443");
@@ -313,4 +313,179 @@ fn machines_are_counted_and_not_their_tries() {
             .text
             .contains(&world.block.ip(100).to_string())
     );
+}
+
+#[test]
+fn a_keyed_hash_stands_for_the_address() {
+    let plan = Plan::new();
+    let key = plan.path("audit.key");
+    std::fs::write(&key, [7; 32]).unwrap();
+    let world = plan
+        .set("audit", "client_address: keyed-hash")
+        .set("audit", format!("key: {}", key.display()))
+        .start();
+    for from in [world.block.sensitive(), world.block.ordinary()] {
+        world.wire(from).connect("outlook.office.com:443");
+        world.wire(from).connect("www.drop.example:443");
+    }
+    let lines = eventually("four decisions", || {
+        let lines = world.gate.decisions();
+        (lines.len() == 4).then_some(lines)
+    });
+    let mut hashes: Vec<String> = lines.iter().map(|line| line.text("client.hash")).collect();
+    hashes.sort();
+    hashes.dedup();
+    assert_eq!(hashes.len(), 2, "{lines:?}");
+    let text = std::fs::read_to_string(world.gate.audit_path()).unwrap();
+    for hidden in [world.block.sensitive(), world.block.ordinary()] {
+        assert!(!text.contains(&hidden.to_string()), "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_is_missing_or_too_short_stops_the_start() {
+    for key in [None, Some([7; 31])] {
+        let plan = Plan::new();
+        let path = plan.path("audit.key");
+        if let Some(bytes) = key {
+            std::fs::write(&path, bytes).unwrap();
+        }
+        let plan = plan.set("audit", "client_address: keyed-hash");
+        let (code, said) = plan
+            .set("audit", format!("key: {}", path.display()))
+            .fails();
+        assert_eq!(code, Some(74), "{said}");
+        assert!(
+            said.contains("error: cannot use the key of the audit log: "),
+            "{said}"
+        );
+        assert!(said.contains("audit.key"), "{said}");
+    }
+}
+
+/// More than a file holds: no line is lost, and no more files stay than are kept.
+#[test]
+fn the_log_is_rotated_and_its_oldest_files_removed() {
+    let plan = Plan::new();
+    let world = plan
+        .set("audit", "rotate: 64KiB")
+        .set("audit", "keep: 2")
+        .start();
+    let path = world.gate.audit_path();
+    let aside = || -> Vec<std::path::PathBuf> {
+        let directory = std::fs::read_dir(path.parent().unwrap()).unwrap();
+        let mut files: Vec<_> = directory
+            .map(|entry| entry.unwrap().path())
+            .filter(|file| file.to_string_lossy().contains("audit.jsonl."))
+            .collect();
+        files.sort();
+        files
+    };
+    let mut first = None;
+    eventually("the first file set aside is gone again", || {
+        world.ordinary().connect("www.drop.example:443");
+        first = first.take().or_else(|| aside().into_iter().next());
+        first
+            .as_ref()
+            .is_some_and(|file| !file.exists())
+            .then_some(())
+    });
+    assert!(aside().len() <= 2, "{:?}", aside());
+    for file in aside() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(
+            text.len() <= 64 << 10 && text.len() > 60 << 10,
+            "{}",
+            text.len()
+        );
+        text.lines().for_each(|line| drop(Line::parse(line)));
+    }
+    let metrics = world.gate.metrics();
+    assert_eq!(metrics.total("octroi_audit_errors_total", &[]), 0);
+}
+
+/// Nothing passes unrecorded, and the gate comes back by itself.
+#[test]
+fn flows_are_refused_while_the_logs_directory_is_gone() {
+    let plan = Plan::new();
+    let logs = plan.path("logs");
+    std::fs::create_dir(&logs).unwrap();
+    std::os::unix::fs::symlink(logs.join("audit.jsonl"), plan.path("audit.jsonl")).unwrap();
+    let world = plan.start();
+    assert_eq!(world.ordinary().connect("nowhere.example:443").status, 502);
+    std::fs::remove_dir_all(&logs).unwrap();
+    eventually("refused", || {
+        (world.ordinary().connect("nowhere.example:443").status == 503).then_some(())
+    });
+    let errors = world.gate.metrics().total("octroi_audit_errors_total", &[]);
+    assert!(errors > 0);
+    assert!(
+        world
+            .gate
+            .log()
+            .contains("the audit log cannot be written: new flows are refused")
+    );
+    std::fs::create_dir(&logs).unwrap();
+    eventually("served again", || {
+        (world.ordinary().connect("nowhere.example:443").status == 502).then_some(())
+    });
+    assert!(
+        world
+            .gate
+            .log()
+            .contains("the audit log can be written again")
+    );
+}
+
+/// The log's disk fills up and is emptied again: nothing passes unrecorded, no line is cut or lost.
+#[test]
+fn flows_are_refused_while_the_logs_disk_is_full() {
+    let plan = Plan::new();
+    let disk = Disk::mount("256k");
+    let place = disk.0.path();
+    let (log, filler) = (place.join("audit.jsonl"), place.join("filler"));
+    std::os::unix::fs::symlink(log, plan.path("audit.jsonl")).unwrap();
+    let world = plan.start();
+    std::fs::write(&filler, vec![0; 200 << 10]).unwrap();
+    let ask = || world.ordinary().connect("www.drop.example:443").status;
+    let mut decided = 0;
+    eventually("refused", || {
+        let status = ask();
+        decided += u64::from(status == 403);
+        (status == 503).then_some(())
+    });
+    std::fs::remove_file(&filler).unwrap();
+    eventually("served again", || (ask() == 403).then_some(()));
+    decided += 1;
+    eventually("counter and log agree", || {
+        let agreed = attempts(&world) == by_ministry(&world.gate.decisions());
+        agreed.then_some(())
+    });
+    assert_eq!(attempts(&world)["culture"], decided);
+    let metrics = world.gate.metrics();
+    assert!(metrics.total("octroi_audit_errors_total", &[]) > 0);
+    assert_eq!(metrics.total("octroi_audit_lost_lines_total", &[]), 0);
+    // The gate ends before its disk does.
+    drop(world);
+}
+
+/// A small file system, gone at the end.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn mount(size: &str) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let mut mount = tool("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
+        let (code, said) = finish(mount.arg(place.path()));
+        assert_eq!(code, Some(0), "this test needs root: {said}");
+        Self(place)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // Lazily: a gate that still runs after a failure must not keep it.
+        finish(tool("umount").arg("-l").arg(self.0.path()));
+    }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use admin::Admin;
-pub use audit::{Audit, ClientAddress, OnFailure, Sink};
+pub use audit::{Audit, ClientAddress, OnFailure, Rotation, Sink};
 pub use dns::{Dns, Servers};
 pub use limits::{Connections, Limits};
 pub use listeners::{Listener, ListenerMode};

@@ -4,6 +4,7 @@
 //! agree. Two readers: [`metrics`] and the audit log.
 
 mod audit;
+mod client;
 mod entry;
 mod id;
 mod line;
@@ -24,12 +25,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use audit::Unwritable;
+pub use client::KeyError;
 pub use entry::Entry;
 pub use id::FlowId;
 pub use metrics::Metrics;
 
-use crate::config::{Audit, ClientAddress};
-use line::{Endpoint, Event, Http, HttpResponse, Line};
+use crate::config::Audit;
+use client::ClientNaming;
+use line::{Event, Http, HttpResponse, Line};
 
 /// Characters kept of what a client calls itself, and of a reject's detail.
 const MAX_TEXT: usize = 256;
@@ -39,7 +42,7 @@ const MAX_TEXT: usize = 256;
 pub struct Ledger {
     metrics: Arc<Metrics>,
     log: audit::Log,
-    client_address: ClientAddress,
+    naming: Arc<ClientNaming>,
 }
 
 /// The ledger could not be opened.
@@ -48,6 +51,9 @@ pub enum LedgerError {
     /// The audit log cannot be written.
     #[error("cannot open the audit log: {0}")]
     Audit(#[from] io::Error),
+    /// The key for clients' addresses cannot be used.
+    #[error("cannot use the key of the audit log: {0}")]
+    Key(#[from] KeyError),
     /// Two metrics have one name: a fault of ours.
     #[error("cannot declare the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -185,15 +191,16 @@ impl Ledger {
     /// Opens the ledger: declares the metrics, opens the log, starts its writer.
     ///
     /// # Errors
-    /// When the log's file cannot be opened for appending.
+    /// When the log's file cannot be opened for appending, or the key for addresses not be used.
     pub fn open_books(audit: &Audit, metric_series: usize) -> Result<Self, LedgerError> {
+        let naming = Arc::new(ClientNaming::load(&audit.client_address)?);
         let metrics = Arc::new(Metrics::new(metric_series)?);
         let (errors, lost) = (metrics.audit_errors.clone(), metrics.audit_lost.clone());
         let log = audit::Log::start(audit, errors, lost)?;
         Ok(Self {
             metrics,
             log,
-            client_address: audit.client_address,
+            naming,
         })
     }
 
@@ -246,15 +253,6 @@ impl Ledger {
         self.log.flush().await
     }
 
-    fn source(&self, ip: IpAddr, port: u16) -> Option<Endpoint<'static>> {
-        let shown = self.client_address == ClientAddress::Plain;
-        shown.then(|| Endpoint {
-            ip: Some(ip),
-            port: Some(port),
-            ..Endpoint::default()
-        })
-    }
-
     fn reject_line(&self, id: FlowId, rejected: &Rejected<'_>) -> Vec<u8> {
         #[derive(Serialize)]
         struct Octroi<'a> {
@@ -274,8 +272,10 @@ impl Ledger {
         };
         let mut event = Event::new("reject", id, "denied", "failure");
         event.reason = Some(rejected.reason);
-        let mut line = Line::new(Timestamp::now(), event, octroi);
-        line.source = self.source(rejected.client, rejected.client_port);
+        let at = Timestamp::now();
+        let mut line = Line::new(at, event, octroi);
+        self.naming
+            .name(&mut line, rejected.client, rejected.client_port, at);
         let status = (rejected.status != 0).then_some(rejected.status);
         let response = status.map(|status_code| HttpResponse { status_code });
         line.http = response.map(|response| Http {

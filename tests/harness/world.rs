@@ -77,6 +77,11 @@ impl Plan {
         self
     }
 
+    /// A file of the test's own directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
     /// Runs while no other test does: its figures would not hold otherwise.
     pub(crate) fn alone(mut self) -> Self {
         self.alone = true;

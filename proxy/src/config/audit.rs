@@ -4,7 +4,13 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::sense::{NotYet, Sense, Text};
+use super::sense::{Sense, Text};
+
+/// A file of the log is set aside when it would become larger: some 200,000 flows.
+pub const DEFAULT_ROTATE: usize = 256 << 20;
+
+/// How many files that were set aside are kept; with the default size, 7.5 GiB.
+pub const DEFAULT_KEEP: usize = 30;
 
 /// The log of every decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +21,17 @@ pub struct Audit {
     pub client_address: ClientAddress,
     /// What happens while it cannot be written.
     pub on_failure: OnFailure,
+    /// When a file is set aside; `None` = never (`rotate: none`): something else does it.
+    pub rotation: Option<Rotation>,
+}
+
+/// When a file of the log is set aside, and how many of those are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// Bytes that a file has at most.
+    pub size: usize,
+    /// Files kept beside the one written; the oldest goes first.
+    pub keep: usize,
 }
 
 /// Where the log goes.
@@ -29,10 +46,15 @@ pub enum Sink {
 }
 
 /// How a client's address is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientAddress {
     /// As it is.
     Plain,
+    /// As a keyed hash: the same for one address within a month.
+    KeyedHash {
+        /// The file that holds the key.
+        key: PathBuf,
+    },
     /// Not at all.
     None,
 }
@@ -52,6 +74,16 @@ impl Default for Audit {
             sink: Sink::StandardOutput,
             client_address: ClientAddress::Plain,
             on_failure: OnFailure::Refuse,
+            rotation: Some(Rotation::default()),
+        }
+    }
+}
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self {
+            size: DEFAULT_ROTATE,
+            keep: DEFAULT_KEEP,
         }
     }
 }
@@ -62,13 +94,12 @@ pub(super) struct Typed {
     path: Option<Text>,
     client_address: Option<Text>,
     on_failure: Option<Text>,
-    rotate: NotYet,
-    keep: NotYet,
+    rotate: Option<Text>,
+    keep: Option<Text>,
+    key: Option<Text>,
 }
 
 pub(super) fn meaning(typed: &Typed, sense: &mut Sense<'_>) -> Audit {
-    sense.not_yet("rotate", &typed.rotate);
-    sense.not_yet("keep", &typed.keep);
     let default = Audit::default();
     let failure = [("refuse", OnFailure::Refuse), ("serve", OnFailure::Serve)];
     Audit {
@@ -76,13 +107,14 @@ pub(super) fn meaning(typed: &Typed, sense: &mut Sense<'_>) -> Audit {
             .path
             .as_ref()
             .map_or(default.sink, |path| sink(path, sense)),
-        client_address: client_address(typed.client_address.as_ref(), sense),
+        client_address: client_address(typed, sense),
         on_failure: sense.word(
             "on_failure",
             typed.on_failure.as_ref(),
             default.on_failure,
             &failure,
         ),
+        rotation: rotation(typed, sense),
     }
 }
 
@@ -93,18 +125,53 @@ fn sink(path: &Text, sense: &Sense<'_>) -> Sink {
     }
 }
 
-fn client_address(typed: Option<&Text>, sense: &mut Sense<'_>) -> ClientAddress {
-    match typed {
-        Some(text) if text.value == "keyed-hash" => {
-            sense.value_not_yet("client_address", text);
-            ClientAddress::None
+fn rotation(typed: &Typed, sense: &mut Sense<'_>) -> Option<Rotation> {
+    let default = Rotation::default();
+    let keep = sense.number("keep", typed.keep.as_ref(), default.keep, 1..=10_000);
+    match typed.rotate.as_ref() {
+        Some(text) if text.value == "none" => None,
+        rotate => Some(Rotation {
+            size: sense.size("rotate", rotate, default.size, 64 << 10..=1 << 40),
+            keep,
+        }),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Plain,
+    KeyedHash,
+    None,
+}
+
+fn client_address(typed: &Typed, sense: &mut Sense<'_>) -> ClientAddress {
+    let words = [
+        ("plain", Word::Plain),
+        ("keyed-hash", Word::KeyedHash),
+        ("none", Word::None),
+    ];
+    let text = typed.client_address.as_ref();
+    let word = sense.word("client_address", text, Word::Plain, &words);
+    match (word, &typed.key, text) {
+        (Word::KeyedHash, Some(key), _) => {
+            return ClientAddress::KeyedHash {
+                key: sense.path(key),
+            };
         }
-        _ => {
-            let words = [
-                ("plain", ClientAddress::Plain),
-                ("none", ClientAddress::None),
-            ];
-            sense.word("client_address", typed, ClientAddress::Plain, &words)
-        }
+        (Word::KeyedHash, None, Some(text)) => sense.problem(
+            text,
+            "`client_address: keyed-hash` needs a `key`".to_owned(),
+            "write `key: PATH`, a file of at least 32 random bytes",
+        ),
+        (_, Some(key), _) => sense.problem(
+            key,
+            "`key` is used only with `client_address: keyed-hash`".to_owned(),
+            "remove the key, or write `client_address: keyed-hash`",
+        ),
+        _ => {}
+    }
+    match word {
+        Word::Plain => ClientAddress::Plain,
+        Word::KeyedHash | Word::None => ClientAddress::None,
     }
 }

@@ -13,7 +13,7 @@ listeners:
 dns: { servers: ["192.0.2.53", "[2001:db8::53]:5353"], timeout: 250ms, cache: 1000 }
 upstream: { connect_timeout: 3s, forbid: [private, metadata], allow_internal: [10.0.0.0/8, 192.0.2.1] }
 limits: { connections: 5000, per_source: 10, metric_series: 1000, head: 16KiB, client_hello: 32KiB, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
-audit: { path: logs/audit.jsonl, client_address: none, on_failure: serve }
+audit: { path: logs/audit.jsonl, client_address: keyed-hash, key: audit.key, on_failure: serve, rotate: 1GiB, keep: 180 }
 drain_timeout: 30s
 admin: { address: "127.0.0.1:0" }
 "#;
@@ -53,7 +53,16 @@ fn every_key_is_read() {
         config.audit.sink,
         Sink::File("/etc/octroi/logs/audit.jsonl".into())
     );
-    assert_eq!(config.audit.client_address, ClientAddress::None);
+    let key = "/etc/octroi/audit.key".into();
+    assert_eq!(
+        config.audit.client_address,
+        ClientAddress::KeyedHash { key }
+    );
+    let rotation = Rotation {
+        size: 1 << 30,
+        keep: 180,
+    };
+    assert_eq!(config.audit.rotation, Some(rotation));
     assert_eq!(config.audit.on_failure, OnFailure::Serve);
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(config.admin.address.port(), 0);
@@ -106,18 +115,35 @@ fn what_does_not_exist_yet_is_refused_by_name() {
             "`mode: transparent`",
         ),
         ("state: { path: /var/lib/octroi }".into(), "`state`"),
-        ("audit: { rotate: 256MiB }".into(), "`rotate`"),
-        ("audit: { keep: 30 }".into(), "`keep`"),
-        (
-            "audit: { client_address: keyed-hash }".into(),
-            "`client_address: keyed-hash`",
-        ),
     ] {
         let shown = shown(&text);
         assert!(
             shown.starts_with(&format!("error: {named} is not available yet")),
             "{text}: {shown}"
         );
+    }
+}
+
+#[test]
+fn a_key_and_its_use_are_written_together() {
+    let words = |text: &str| shown(text).lines().next().unwrap().to_owned();
+    assert_eq!(
+        words("audit: { client_address: keyed-hash }"),
+        "error: `client_address: keyed-hash` needs a `key`"
+    );
+    for text in [
+        "audit: { key: audit.key }",
+        "audit: { client_address: none, key: audit.key }",
+    ] {
+        assert_eq!(
+            words(text),
+            "error: `key` is used only with `client_address: keyed-hash`"
+        );
+    }
+    let never = parse("audit: { rotate: none }").unwrap();
+    assert_eq!(never.audit.rotation, None);
+    for text in ["rotate: 1KiB", "rotate: 256", "keep: 0", "keep: all"] {
+        assert!(parse(&format!("audit: {{ {text} }}")).is_err(), "{text}");
     }
 }
 

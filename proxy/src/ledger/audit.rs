@@ -6,6 +6,7 @@
 //! flow begins while the log cannot be written; with `serve` lines beyond the bound are dropped,
 //! counted, and said.
 
+mod file;
 mod writer;
 
 use std::io;
@@ -91,7 +92,7 @@ impl Log {
         });
         let writer = match &audit.sink {
             Sink::Off => None,
-            sink => Some(writer::start(sink, Arc::clone(&state))?),
+            Sink::File(_) | Sink::StandardOutput => Some(writer::start(audit, Arc::clone(&state))?),
         };
         Ok(Self { writer, state })
     }
@@ -178,8 +179,13 @@ impl State {
         }
     }
 
+    /// These lines stand in the file.
     fn written(&self, lines: usize) {
         self.waiting.fetch_sub(lines, Ordering::AcqRel);
+    }
+
+    /// Everything that was pending is written.
+    fn works(&self) {
         if self.failing.swap(false, Ordering::AcqRel) {
             tracing::warn!("the audit log can be written again");
         }
@@ -196,6 +202,12 @@ impl State {
             tracing::error!(%error, audit = what, "the audit log cannot be written: {consequence}");
         }
         self.changed.notify_waiters();
+    }
+
+    /// Counts and says what failed and does not keep lines from being written.
+    fn complain(&self, error: &io::Error, path: &str, what: &str) {
+        self.errors.inc();
+        tracing::error!(%error, audit = path, "{what}");
     }
 
     fn lose(&self, lines: usize) {

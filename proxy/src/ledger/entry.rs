@@ -185,7 +185,7 @@ impl Entry {
         let octroi = OctroiDecision::new(policy, decision, facts, &self.opened);
         let mut line = Line::new(at, event, octroi);
         let name = self.opened.target.to_string();
-        self.describe(&mut line, &name);
+        self.describe(&mut line, &name, at);
         line.tls = facts.server_name().map(|server_name| Tls {
             client: TlsClient { server_name },
         });
@@ -225,16 +225,16 @@ impl Entry {
             },
         );
         let name = self.opened.target.to_string();
-        self.describe(&mut line, &name);
+        self.describe(&mut line, &name, at);
         line.bytes()
     }
 
     /// What was asked, by whom.
-    fn describe<'a, O: Serialize>(&'a self, line: &mut Line<'a, O>, name: &'a str) {
+    fn describe<'a, O: Serialize>(&'a self, line: &mut Line<'a, O>, name: &'a str, at: Timestamp) {
         let opened = &self.opened;
-        line.source = self
-            .ledger
-            .source(opened.source.address, opened.client_port);
+        self.ledger
+            .naming
+            .name(line, opened.source.address, opened.client_port, at);
         line.destination = Some(Endpoint {
             domain: opened.target.name().is_some().then_some(name),
             ip: opened.target.address(),
@@ -289,14 +289,13 @@ impl Entry {
         let mut event = Event::new("close", self.id, "end", "unknown");
         event.reason = Some(close.reason.as_str());
         event.duration = Some(u64::try_from(self.age().as_nanos()).unwrap_or(u64::MAX));
-        let mut line = Line::new(Timestamp::now(), event, octroi);
-        let source = self
-            .ledger
-            .source(self.opened.source.address, self.opened.client_port);
-        line.source = Some(Endpoint {
-            bytes: Some(close.bytes_up),
-            ..source.unwrap_or_default()
-        });
+        let at = Timestamp::now();
+        let mut line = Line::new(at, event, octroi);
+        let opened = &self.opened;
+        self.ledger
+            .naming
+            .name(&mut line, opened.source.address, opened.client_port, at);
+        line.source.get_or_insert_default().bytes = Some(close.bytes_up);
         line.destination = Some(Endpoint {
             ip: self.upstream.or(self.opened.target.address()),
             port: Some(self.opened.port),

@@ -27,6 +27,8 @@ pub(super) struct Line<'a, O: Serialize> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<Endpoint<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<Client>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) destination: Option<Endpoint<'a>>,
     pub(super) network: Network,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,6 +58,7 @@ impl<O: Serialize> Line<'_, O> {
             ecs: Ecs { version: ECS },
             event,
             source: None,
+            client: None,
             destination: None,
             network: Network {
                 transport: "tcp",
@@ -137,6 +140,15 @@ pub(super) struct Endpoint<'a> {
     pub(super) port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<u64>,
+}
+
+/// Who asked, where addresses are not written.
+#[derive(Debug, Serialize)]
+pub(super) struct Client {
+    /// The same for one address within one month, under one key.
+    pub(super) hash: String,
+    /// The month, as `2026-11`: hashes of two months cannot be compared.
+    pub(super) key_id: String,
 }
 
 #[derive(Debug, Serialize)]

@@ -247,7 +247,7 @@ impl Metrics {
             audit_errors: counter(
                 r,
                 "octroi_audit_errors_total",
-                "Writes of the audit log that failed.",
+                "Writes, rotations and removals of the audit log that failed.",
             )?,
             audit_lost: counter(
                 r,

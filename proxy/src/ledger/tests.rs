@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::metrics::Labels;
 use super::series::Label;
 use super::*;
-use crate::config::{OnFailure, Sink};
+use crate::config::{ClientAddress, OnFailure, Sink};
 
 fn id(text: &str) -> Id {
     Id::from(text)
@@ -148,6 +148,7 @@ fn books(path: &Path, client_address: ClientAddress) -> Ledger {
         sink: Sink::File(path.to_owned()),
         client_address,
         on_failure: OnFailure::Refuse,
+        ..Audit::default()
     };
     Ledger::open_books(&audit, 10_000).unwrap()
 }
@@ -415,6 +416,46 @@ async fn no_address_of_a_client_is_written_where_none_is_wanted() {
         "{text}"
     );
     assert_eq!(lines(&path)[1]["source"]["bytes"], 10);
+}
+
+#[tokio::test]
+async fn a_keyed_hash_tells_machines_apart_and_names_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, key) = (dir.path().join("audit.jsonl"), dir.path().join("key"));
+    std::fs::write(&key, [7; 32]).unwrap();
+    let ledger = books(&path, ClientAddress::KeyedHash { key });
+    let policy = policy();
+    for client in ["192.0.2.4", "192.0.2.4", "192.0.2.5"] {
+        let opened = opened(client, "www.example.org");
+        let mut entry = ledger.open(opened.clone());
+        judged(&policy, &opened, None, |decision, flow| {
+            entry.decide(&policy, decision, flow)
+        });
+        entry.close(FINISHED);
+    }
+    ledger.reject(&Rejected {
+        client: "192.0.2.5".parse().unwrap(),
+        client_port: 50_000,
+        listener: &id("explicit"),
+        reason: "malformed-head",
+        status: 400,
+        detail: None,
+    });
+    assert!(ledger.flush().await);
+    let text = std::fs::read_to_string(&path).unwrap();
+    for shown in ["192.0.2.4", "192.0.2.5", "50000"] {
+        assert!(!text.contains(shown), "{text}");
+    }
+    let lines = lines(&path);
+    let hash = |line: &Value| line["client"]["hash"].as_str().unwrap().to_owned();
+    let of: Vec<String> = lines.iter().map(hash).collect();
+    let [first, second] = [&of[0], &of[5]];
+    assert_ne!(first, second);
+    assert_eq!(
+        of,
+        [first, first, first, first, second, second, second].map(String::clone)
+    );
+    assert_eq!(lines[1]["source"]["bytes"], 10);
 }
 
 #[test]

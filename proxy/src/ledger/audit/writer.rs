@@ -1,9 +1,6 @@
 //! The thread that writes: gathers what is queued, appends it, tries again while it cannot.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
@@ -11,46 +8,43 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::file::{Found, LogFile};
 use super::{Message, State};
-use crate::config::{OnFailure, Sink};
+use crate::config::{Audit, OnFailure, Sink};
 
 /// How long lines are gathered, so that a busy gate writes often enough and not too often.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long until a log that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(1);
-/// How often the path is looked at, in case the file was moved away without a signal.
-const MOVED_CHECK: Duration = Duration::from_secs(1);
+/// How long until a full file that could not be set aside is tried again; it is written meanwhile.
+const ROTATE_RETRY: Duration = Duration::from_secs(10);
 /// Bytes after which gathering stops.
 const BATCH: usize = 256 << 10;
-/// Owner writes, group reads: the log names people's machines.
-const PERMISSIONS: u32 = 0o640;
 
 struct Writer {
     output: Output,
     queue: Receiver<Message>,
     state: Arc<State>,
-    /// Lines not yet written; the first may be the rest of one.
+    /// Lines not yet written.
     pending: Vec<u8>,
     lines: usize,
-    /// The first pending line was begun and not finished.
-    cut: bool,
-    checked: Instant,
+    /// Bytes of the first pending line that stand in the file already.
+    begun: usize,
     /// When the log is tried again; `None` = it can be written.
     retry_at: Option<Instant>,
+    /// When a full file is tried to be set aside again; `None` = that works.
+    rotate_at: Option<Instant>,
 }
 
 enum Output {
     StandardOutput,
-    File { path: PathBuf, file: File },
+    File(LogFile),
 }
 
 /// Opens the output and starts the thread.
-pub(super) fn start(sink: &Sink, state: Arc<State>) -> io::Result<Sender<Message>> {
-    let output = match sink {
-        Sink::File(path) => Output::File {
-            path: path.clone(),
-            file: open(path)?,
-        },
+pub(super) fn start(audit: &Audit, state: Arc<State>) -> io::Result<Sender<Message>> {
+    let output = match &audit.sink {
+        Sink::File(path) => Output::File(LogFile::open(path, audit.rotation)?),
         Sink::StandardOutput | Sink::Off => Output::StandardOutput,
     };
     let (sender, queue) = mpsc::channel();
@@ -60,9 +54,9 @@ pub(super) fn start(sink: &Sink, state: Arc<State>) -> io::Result<Sender<Message
         state,
         pending: Vec::new(),
         lines: 0,
-        cut: false,
-        checked: Instant::now(),
+        begun: 0,
         retry_at: None,
+        rotate_at: None,
     };
     thread::Builder::new()
         .name("audit".to_owned())
@@ -70,26 +64,16 @@ pub(super) fn start(sink: &Sink, state: Arc<State>) -> io::Result<Sender<Message
     Ok(sender)
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(PERMISSIONS)
-        .open(path)
-}
-
 impl Writer {
     /// Ends when the last sender is gone and everything is written, or cannot be.
     fn run(mut self) {
+        self.remove_oldest();
         loop {
             match self.next() {
                 Ok(Message::Line(line)) => self.take(&line),
-                Ok(Message::Reopen) => {
-                    self.write();
-                    self.reopen();
-                }
+                Ok(Message::Reopen) => self.write(),
                 Ok(Message::Flush(answer)) => self.flush(answer),
-                Err(RecvTimeoutError::Timeout) => self.retry(),
+                Err(RecvTimeoutError::Timeout) => self.write(),
                 Err(RecvTimeoutError::Disconnected) => return self.write(),
             }
         }
@@ -122,11 +106,7 @@ impl Writer {
         }
         match other {
             Some(Message::Flush(answer)) => self.flush(answer),
-            Some(Message::Reopen) => {
-                self.write();
-                self.reopen();
-            }
-            Some(Message::Line(_)) | None => self.write(),
+            Some(Message::Reopen | Message::Line(_)) | None => self.write(),
         }
     }
 
@@ -153,33 +133,40 @@ impl Writer {
         }
     }
 
-    fn retry(&mut self) {
+    /// Writes what is pending, whether or not that failed before.
+    fn write(&mut self) {
         self.retry_at = None;
-        self.reopen();
-        if self.retry_at.is_none() {
-            self.write();
+        loop {
+            if !self.make_ready() {
+                return self.shed();
+            }
+            let end = self.fitting();
+            let (done, result) = self.output.write(&self.pending[self.begun..end]);
+            self.wrote(self.begun + done);
+            match result {
+                Err(error) => {
+                    self.fail(&error);
+                    return self.shed();
+                }
+                Ok(()) if self.pending.is_empty() => break,
+                Ok(()) => {}
+            }
         }
+        self.state.works();
+        self.pending.shrink_to(BATCH);
     }
 
-    fn write(&mut self) {
-        if self.checked.elapsed() >= MOVED_CHECK {
-            self.reopen();
-        }
-        let (done, result) = self.output.write(&self.pending);
-        if done > 0 {
-            self.cut = self.pending[done - 1] != b'\n';
-            self.pending.drain(..done);
-        }
-        match result {
-            Ok(()) => {
-                self.state.written(std::mem::take(&mut self.lines));
-                self.pending.shrink_to(BATCH);
-            }
-            Err(error) => {
-                self.fail(&error);
-                self.shed();
-            }
-        }
+    /// Notes that `bytes` of what is pending stand in the file.
+    fn wrote(&mut self, bytes: usize) {
+        let written = &self.pending[..bytes];
+        let whole = written.iter().rposition(|&byte| byte == b'\n');
+        let whole = whole.map_or(0, |end| end + 1);
+        let lines = written[..whole].iter().filter(|&&byte| byte == b'\n');
+        let lines = lines.count();
+        self.begun = bytes - whole;
+        self.pending.drain(..whole);
+        self.lines -= lines;
+        self.state.written(lines);
     }
 
     /// With `on_failure: serve`, keeps no more than the queue's bound.
@@ -188,20 +175,97 @@ impl Writer {
             return;
         }
         // A line that was begun is finished first: what stands in the file stays readable.
-        let rest = self.pending.iter().position(|&byte| byte == b'\n');
-        let (kept, lines) = match rest {
-            Some(end) if self.cut => (end + 1, 1),
-            _ => (0, 0),
+        let (kept, lines) = match self.begun {
+            0 => (0, 0),
+            _ => (self.first_line(), 1),
         };
         self.pending.truncate(kept);
         self.state.lose(self.lines - lines);
         self.lines = lines;
     }
 
-    fn reopen(&mut self) {
-        self.checked = Instant::now();
-        if let Err(error) = self.output.reopen_if_moved() {
-            self.fail(&error);
+    /// Bytes of the first pending line.
+    fn first_line(&self) -> usize {
+        let end = self.pending.iter().position(|&byte| byte == b'\n');
+        end.map_or(self.pending.len(), |end| end + 1)
+    }
+
+    /// How many bytes of what is pending belong into this file: whole lines, at least one.
+    fn fitting(&self) -> usize {
+        let room = self.output.room().filter(|_| self.rotate_at.is_none());
+        match room {
+            Some(room) if room < self.pending.len() - self.begun => {
+                let fits = &self.pending[..self.begun + room];
+                let end = fits.iter().rposition(|&byte| byte == b'\n');
+                end.map_or_else(|| self.first_line(), |end| end + 1)
+            }
+            _ => self.pending.len(),
+        }
+    }
+
+    /// Whether the file that stands at the path is open and takes the next line.
+    ///
+    /// Looked at before each batch: lines written to a file that was removed would be lost in silence.
+    fn make_ready(&mut self) -> bool {
+        if !self.reopen() {
+            return false;
+        }
+        if self.rotate_at.is_some_and(|at| Instant::now() >= at) {
+            self.rotate_at = None;
+        }
+        if self.is_full() { self.rotate() } else { true }
+    }
+
+    fn is_full(&self) -> bool {
+        let Output::File(file) = &self.output else {
+            return false;
+        };
+        let can = self.begun == 0 && self.rotate_at.is_none() && !self.pending.is_empty();
+        can && !file.is_empty() && file.room().is_some_and(|room| room < self.first_line())
+    }
+
+    /// Sets the full file aside. One that cannot be is written on: it is too long, but complete.
+    fn rotate(&mut self) -> bool {
+        let Output::File(file) = &self.output else {
+            return true;
+        };
+        if let Err(error) = file.set_aside() {
+            self.rotate_at = Some(Instant::now() + ROTATE_RETRY);
+            let what = "a full file of the audit log cannot be set aside, it is written on";
+            self.state.complain(&error, &self.output.name(), what);
+            return true;
+        }
+        let ready = self.reopen();
+        self.remove_oldest();
+        ready
+    }
+
+    fn remove_oldest(&self) {
+        let Output::File(file) = &self.output else {
+            return;
+        };
+        if let Err(error) = file.remove_oldest() {
+            let what = "old files of the audit log cannot be removed";
+            self.state.complain(&error, &self.output.name(), what);
+        }
+    }
+
+    /// Whether the file at the path is open now.
+    fn reopen(&mut self) -> bool {
+        let Output::File(file) = &mut self.output else {
+            return true;
+        };
+        match file.reopen_if_moved() {
+            Ok(Found::Same) => true,
+            Ok(Found::Another) => {
+                // The line that was begun is written whole where the others go.
+                self.begun = 0;
+                true
+            }
+            Err(error) => {
+                self.fail(&error);
+                false
+            }
         }
     }
 
@@ -215,7 +279,7 @@ impl Output {
     fn name(&self) -> String {
         match self {
             Output::StandardOutput => "standard output".to_owned(),
-            Output::File { path, .. } => path.display().to_string(),
+            Output::File(file) => file.path().display().to_string(),
         }
     }
 
@@ -226,7 +290,7 @@ impl Output {
             let rest = &bytes[done..];
             let written = match self {
                 Output::StandardOutput => io::stdout().lock().write(rest),
-                Output::File { file, .. } => file.write(rest),
+                Output::File(file) => file.write(rest),
             };
             match written {
                 Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
@@ -237,21 +301,15 @@ impl Output {
         }
         let flushed = match self {
             Output::StandardOutput => io::stdout().lock().flush(),
-            Output::File { .. } => Ok(()),
+            Output::File(_) => Ok(()),
         };
         (done, flushed)
     }
 
-    fn reopen_if_moved(&mut self) -> io::Result<()> {
-        let Output::File { path, file } = self else {
-            return Ok(());
-        };
-        let open_now = file.metadata()?;
-        let same = std::fs::metadata(&path)
-            .is_ok_and(|there| (there.dev(), there.ino()) == (open_now.dev(), open_now.ino()));
-        if !same {
-            *file = open(path)?;
+    fn room(&self) -> Option<usize> {
+        match self {
+            Output::StandardOutput => None,
+            Output::File(file) => file.room(),
         }
-        Ok(())
     }
 }

@@ -1,0 +1,241 @@
+//! The file that the log is appended to: opened anew when it was moved away, set aside when it is
+//! full, and the oldest of those set aside removed.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+
+use crate::config::Rotation;
+
+/// Owner writes, group reads: the log names people's machines.
+const PERMISSIONS: u32 = 0o640;
+
+/// What is put behind the name of a file set aside: when that was, in UTC, so that their names
+/// sort by age. Files named otherwise, such as logrotate's, are nobody's business here.
+const STAMP: &str = "%Y%m%dT%H%M%S%.6fZ";
+const STAMP_LENGTH: usize = "20261124T101500.000000Z".len();
+
+pub(super) struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// Bytes it has; kept only for a regular file, which alone can be set aside.
+    size: Option<u64>,
+    rotation: Option<Rotation>,
+}
+
+/// What was found where the file should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The file that is open.
+    Same,
+    /// Another one or none: a file was opened.
+    Another,
+}
+
+impl LogFile {
+    pub(super) fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
+        let (file, size) = open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            size,
+            rotation,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        if let Some(size) = &mut self.size {
+            *size += written as u64;
+        }
+        Ok(written)
+    }
+
+    /// How many bytes it takes before it is to be set aside; `None` = any number.
+    pub(super) fn room(&self) -> Option<usize> {
+        let (rotation, size) = (self.rotation?, self.size?);
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        Some(rotation.size.saturating_sub(size))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.size == Some(0)
+    }
+
+    /// Opens the file anew unless it stands where it should.
+    pub(super) fn reopen_if_moved(&mut self) -> io::Result<Found> {
+        let open_now = self.file.metadata()?;
+        let same = fs::metadata(&self.path)
+            .is_ok_and(|there| (there.dev(), there.ino()) == (open_now.dev(), open_now.ino()));
+        if same {
+            return Ok(Found::Same);
+        }
+        (self.file, self.size) = open(&self.path)?;
+        Ok(Found::Another)
+    }
+
+    /// Gives the file its last name. It stays open until [`LogFile::reopen_if_moved`].
+    pub(super) fn set_aside(&self) -> io::Result<()> {
+        // A link stays, and what it leads to is renamed.
+        let path = self.path.canonicalize()?;
+        let newest = aside(&path)?.pop();
+        let stamp = stamp(Timestamp::now(), newest.as_deref());
+        fs::rename(&path, named(&path, &stamp))
+    }
+
+    /// Removes the oldest files set aside, beyond those that are kept.
+    pub(super) fn remove_oldest(&self) -> io::Result<()> {
+        let (Some(rotation), Some(_)) = (self.rotation, self.size) else {
+            return Ok(());
+        };
+        let path = self.path.canonicalize()?;
+        let aside = aside(&path)?;
+        let beyond = aside.len().saturating_sub(rotation.keep);
+        for stamp in &aside[..beyond] {
+            let file = named(&path, stamp);
+            fs::remove_file(&file)?;
+            tracing::info!(file = %file.display(), "the oldest file of the audit log was removed");
+        }
+        Ok(())
+    }
+}
+
+/// The file, and its size if it is a regular one.
+fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(PERMISSIONS)
+        .open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Ok((file, None));
+    }
+    let mut size = meta.len();
+    if size > 0 && ends_within_a_line(path, size) {
+        // Who wrote it was killed: what comes now is a line of its own.
+        size += file.write(b"\n")? as u64;
+    }
+    Ok((file, Some(size)))
+}
+
+fn ends_within_a_line(path: &Path, size: u64) -> bool {
+    let mut last = [b'\n'];
+    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1));
+    read.is_ok() && last != [b'\n']
+}
+
+/// The stamps of the files set aside, oldest first.
+fn aside(path: &Path) -> io::Result<Vec<String>> {
+    let (Some(name), Some(directory)) = (path.file_name(), path.parent()) else {
+        return Ok(Vec::new());
+    };
+    let mut stamps = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?.file_name();
+        let rest = entry.as_bytes().strip_prefix(name.as_bytes());
+        let stamp = rest.and_then(|rest| rest.strip_prefix(b"."));
+        let stamp = stamp.and_then(|stamp| std::str::from_utf8(stamp).ok());
+        stamps.extend(
+            stamp
+                .filter(|stamp| time_of(stamp).is_some())
+                .map(str::to_owned),
+        );
+    }
+    stamps.sort();
+    Ok(stamps)
+}
+
+fn time_of(stamp: &str) -> Option<DateTime> {
+    let time = DateTime::strptime(STAMP, stamp).ok()?;
+    (stamp.len() == STAMP_LENGTH).then_some(time)
+}
+
+/// A stamp for now, but later than every other: after the clock was set back, the newest file
+/// must not be taken for the oldest.
+fn stamp(now: Timestamp, newest: Option<&str>) -> String {
+    let now = TimeZone::UTC.to_datetime(now);
+    let next = newest
+        .and_then(time_of)
+        .and_then(|newest| newest.checked_add(Span::new().microseconds(1)).ok());
+    let at = next.map_or(now, |next| next.max(now));
+    at.strftime(STAMP).to_string()
+}
+
+fn named(path: &Path, stamp: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".");
+    name.push(stamp);
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn stamps_sort_by_age_even_when_the_clock_is_set_back() {
+        let first = stamp(at("2026-11-24T10:15:33.1234567Z"), None);
+        assert_eq!(first, "20261124T101533.123456Z");
+        let same = stamp(at("2026-11-24T10:15:33.123456Z"), Some(&first));
+        assert_eq!(same, "20261124T101533.123457Z");
+        let back = stamp(at("1970-01-01T00:00:00Z"), Some(&same));
+        assert_eq!(back, "20261124T101533.123458Z");
+        let on = stamp(at("2026-11-25T00:00:00Z"), Some(&back));
+        assert_eq!(on, "20261125T000000.000000Z");
+    }
+
+    #[test]
+    fn only_files_of_our_naming_are_taken_for_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        for name in [
+            "audit.jsonl",
+            "audit.jsonl.1",
+            "audit.jsonl.20261124",
+            "audit.jsonl.20261124T101533.123456Z",
+            "audit.jsonl.20261124T101533.123456Z.gz",
+            "audit.jsonl.20261324T101533.123456Z",
+            "audit.jsonl.20251124T101533.123456Z",
+            "other.jsonl.20261124T101533.123456Z",
+        ] {
+            fs::write(dir.path().join(name), name).unwrap();
+        }
+        let ours = ["20251124T101533.123456Z", "20261124T101533.123456Z"];
+        assert_eq!(aside(&path).unwrap(), ours);
+        let rotation = Rotation {
+            size: 1 << 20,
+            keep: 1,
+        };
+        let log = LogFile::open(&path, Some(rotation)).unwrap();
+        log.remove_oldest().unwrap();
+        assert_eq!(aside(&path).unwrap(), ours[1..]);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 7);
+    }
+
+    #[test]
+    fn a_line_that_was_never_finished_stays_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        fs::write(&path, "{\"n\":1}\n{\"n\":").unwrap();
+        let mut log = LogFile::open(&path, None).unwrap();
+        log.write(b"{\"n\":2}\n").unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"n\":1}\n{\"n\":\n{\"n\":2}\n");
+    }
+}
