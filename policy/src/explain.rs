@@ -2,11 +2,13 @@
 
 use std::fmt::{self, Display, Write as _};
 
+use jiff::Timestamp;
+
 use crate::address::AddressClass;
 use crate::bundle::Bundle;
 use crate::catalogue::{Language, ReferenceIx, Role, ServiceIx};
 use crate::decision::{
-    Class, Cover, Decision, Disposition, Ground, Hit, Lift, Piece, Ruling, Strength, Verdict,
+    Class, Cover, Decision, Disposition, Ground, Hit, Lift, Piece, Ruling, Strength, Verdict, Who,
 };
 use crate::flow::{Flow, Protocol};
 use crate::policy::Policy;
@@ -384,18 +386,23 @@ impl Policy {
     /// among the denying evidence that this policy permits for the same workloads at the same instant.
     #[must_use]
     pub fn permitted_alternatives(&self, decision: &Decision) -> Vec<ServiceIx> {
-        let denied = decision
-            .grounds()
-            .iter()
-            .filter_map(Ground::piece)
-            .filter_map(|piece| decision.piece(piece)?.class.service)
-            .chain(decision.service());
+        self.permitted_in_place_of(&denied_services(decision), &decision.who, decision.at)
+    }
+
+    /// The services that `who` may use in place of `denied` at an instant.
+    #[must_use]
+    pub fn permitted_in_place_of(
+        &self,
+        denied: &[ServiceIx],
+        who: &Who,
+        at: Timestamp,
+    ) -> Vec<ServiceIx> {
         let mut found = Vec::new();
-        for service in denied {
+        for &service in denied {
             for &alternative in &self.service(service).alternatives {
                 let permitted = || {
-                    let mut workloads = decision.who.workloads.iter();
-                    workloads.all(|&w| self.permits(w, alternative, decision.at) == Verdict::Allow)
+                    let mut workloads = who.workloads.iter();
+                    workloads.all(|&w| self.permits(w, alternative, at) == Verdict::Allow)
                 };
                 if !found.contains(&alternative) && permitted() {
                     found.push(alternative);
@@ -404,4 +411,18 @@ impl Policy {
         }
         found
     }
+}
+
+/// The services among the denying evidence, and the one that the flow is about.
+#[must_use]
+pub fn denied_services(decision: &Decision) -> Vec<ServiceIx> {
+    let mut found = Vec::new();
+    let grounds = decision.grounds().iter().filter_map(Ground::piece);
+    let services = grounds.filter_map(|piece| decision.piece(piece)?.class.service);
+    for service in services.chain(decision.service()) {
+        if !found.contains(&service) {
+            found.push(service);
+        }
+    }
+    found
 }

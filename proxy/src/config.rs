@@ -8,6 +8,7 @@ pub mod audit;
 pub mod dns;
 pub mod limits;
 pub mod listeners;
+pub mod pac;
 mod problem;
 mod sense;
 pub mod units;
@@ -24,6 +25,7 @@ pub use audit::{Audit, ClientAddress, OnFailure, Rotation, Sink};
 pub use dns::{Dns, Servers};
 pub use limits::{Connections, Limits};
 pub use listeners::{Listener, ListenerMode};
+pub use pac::Pac;
 pub use problem::{ConfigError, Problem};
 pub use upstream::Upstream;
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// Where the gate is watched.
     pub admin: Admin,
+    /// What `/proxy.pac` tells browsers.
+    pub pac: Pac,
 }
 
 /// Where the policy comes from.
@@ -79,6 +83,7 @@ struct Typed {
     audit: audit::Typed,
     drain_timeout: Option<Text>,
     admin: admin::Typed,
+    pac: pac::Typed,
 }
 
 #[derive(Debug, Deserialize)]
@@ -139,6 +144,7 @@ impl Config {
             audit: Audit::default(),
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             admin: Admin::default(),
+            pac: Pac::default(),
         }
     }
 }
@@ -174,6 +180,7 @@ fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
             Duration::ZERO..=Duration::from_hours(24),
         ),
         admin: admin::meaning(&typed.admin, sense),
+        pac: pac::meaning(&typed.pac, sense),
         listeners: listeners::meaning(typed.listeners, sense),
     };
     if config.listeners.is_empty() && sense.problems.is_empty() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use octroi_policy::flow::Protocol;
 use octroi_wire::client_hello::alert_access_denied;
-use octroi_wire::head::{Framing, Persistence};
+use octroi_wire::head::{Framing, Head, Persistence};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
@@ -19,6 +19,7 @@ use crate::passage::{Passage, Stopped};
 use crate::relay;
 use crate::reply::{After, ESTABLISHED, Reply};
 use crate::request::{self, Refused, Request, Turn};
+use crate::selfservice::Page;
 
 /// How long a client may take to hear that it is refused.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -28,20 +29,35 @@ pub async fn handle(front: &Front, mut client: Client, shutdown: &ShutdownWatch)
     let gate = front.gate();
     let mut turn = Turn::First;
     loop {
-        let request = match next_request(gate, &mut client, turn, shutdown).await {
-            Ok(Some(request)) => request,
+        let asked = match next_request(gate, &mut client, turn, shutdown).await {
+            Ok(Some(asked)) => asked,
             Ok(None) => return,
             Err(refused) => return reject(gate, client, &refused).await,
         };
-        client = match request.protocol {
-            Protocol::Connect => return tunnel(gate, client, request).await,
-            Protocol::Http => match exchange(front, client, request, shutdown).await {
-                Some(client) => client,
-                None => return,
+        let kept = match asked {
+            Asked::Passage(request) => match request.protocol {
+                Protocol::Connect => return tunnel(gate, client, request).await,
+                Protocol::Http => exchange(front, client, request, shutdown).await,
             },
+            Asked::Page(page, head) => {
+                let reply = page.reply(gate, &client, &head);
+                answer(client, &head, &reply).await
+            }
+        };
+        client = match kept {
+            Some(client) => client,
+            None => return,
         };
         turn = Turn::Next;
     }
+}
+
+/// What a client wants of the gate.
+enum Asked {
+    /// To reach somebody.
+    Passage(Request),
+    /// A page of the gate's own: no flow, and nothing for the ledger.
+    Page(Page, Box<Head>),
 }
 
 async fn next_request(
@@ -49,17 +65,20 @@ async fn next_request(
     client: &mut Client,
     turn: Turn,
     shutdown: &ShutdownWatch,
-) -> Result<Option<Request>, Refused> {
+) -> Result<Option<Asked>, Refused> {
     let Some(head) = request::read_head(client, &gate.config.limits, turn, shutdown).await? else {
         return Ok(None);
     };
+    if let Some(page) = Page::of(&head) {
+        return Ok(Some(Asked::Page(page, head)));
+    }
     let request = Request::new(head)?;
     let admitted = gate.ledger.admit().await;
     admitted.map_err(|_| Refused {
         fault: fault::UNRECORDED,
         audience: request.audience,
     })?;
-    Ok(Some(request))
+    Ok(Some(Asked::Passage(request)))
 }
 
 /// A CONNECT: the dial comes before the 200, and no byte of the client goes out before the last
@@ -131,7 +150,7 @@ async fn exchange(
         Err(stopped) => {
             let reply = passage.reply(&stopped);
             passage.close_stopped(&stopped);
-            answer(client, &request, &reply).await
+            answer(client, &request.head, &reply).await
         }
     }
 }
@@ -184,14 +203,14 @@ async fn reject(gate: &Gate, client: Client, refused: &Refused) {
 }
 
 /// Answers a plain HTTP request ourselves; another may follow if this one has no body to skip.
-async fn answer(mut client: Client, request: &Request, reply: &Reply) -> Option<Client> {
-    let keeps =
-        request.head.persistence == Persistence::KeepAlive && request.head.framing == Framing::None;
+async fn answer(mut client: Client, head: &Head, reply: &Reply) -> Option<Client> {
+    let is_head = head.method == "HEAD";
+    let keeps = head.persistence == Persistence::KeepAlive && head.framing == Framing::None;
     if !keeps {
-        say_goodbye(client, reply, request.is_head()).await;
+        say_goodbye(client, reply, is_head).await;
         return None;
     }
-    let bytes = reply.to_bytes(After::KeepAlive, request.is_head());
+    let bytes = reply.to_bytes(After::KeepAlive, is_head);
     client.stream.write_all(&bytes).await.ok()?;
     client.stream.flush().await.ok()?;
     Some(client)

@@ -79,6 +79,7 @@ impl Forwarder {
             mut buffer,
             address,
             source,
+            local,
             listener,
         } = client;
         let mut head = Vec::with_capacity(1024);
@@ -101,6 +102,7 @@ impl Forwarder {
             buffer,
             address,
             source,
+            local,
             listener,
         })
     }

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::dns::Resolver;
 use crate::ledger::Ledger;
 use crate::limits::Admission;
+use crate::refusals::Refusals;
 use crate::relay::Stop;
 use crate::reload::Handle;
 use crate::tunnels::Tunnels;
@@ -24,6 +25,8 @@ pub struct Gate {
     pub resolver: Resolver,
     /// Where everything is recorded.
     pub ledger: Ledger,
+    /// What was refused to whom of late.
+    pub refusals: Refusals,
     /// The way out.
     pub dialler: Dialler,
     /// The way in.

@@ -14,6 +14,7 @@
 //! | 200, then peek | [`client_hello`] | the first words inside a tunnel, judged before any byte goes on |
 //! | carry | [`relay`], [`forward`] | a tunnel's bytes; plain HTTP through Pingora's engine |
 //! | refuse | [`reply`], [`fault`], [`linger`] | what the client is told, and that it hears it |
+//! | explain | [`refusals`], [`selfservice`], [`pac`] | the client's own last refusals, and the way out, as web pages |
 //! | record | [`ledger`] | one entry a flow: the counters and the audit log, which agree |
 //!
 //! Around it: [`server`] (the process, from its sockets to its orderly end), [`gate`](mod@gate) (what all connections
@@ -52,11 +53,14 @@ pub mod ledger;
 pub mod limits;
 pub mod linger;
 pub mod listener;
+pub mod pac;
 pub mod passage;
+pub mod refusals;
 pub mod relay;
 pub mod reload;
 pub mod reply;
 pub mod request;
+pub mod selfservice;
 pub mod server;
 pub mod tunnels;
 pub mod upstream;

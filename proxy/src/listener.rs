@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use octroi_policy::catalogue::Id;
 use octroi_policy::flow::Source;
 use pingora::apps::ServerApp;
-use pingora::protocols::{SocketDigest, Stream};
+use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 
@@ -68,6 +68,8 @@ pub struct Client {
     pub address: ClientAddr,
     /// The same, as the policy asks for it.
     pub source: Source,
+    /// Where it reached us.
+    pub local: LocalAddr,
     /// The listener that took it in.
     pub listener: Id,
 }
@@ -99,7 +101,8 @@ impl Front {
     fn meet(&self, stream: Stream) -> Option<Client> {
         let digest = stream.get_socket_digest()?;
         let address = ClientAddr::new(*digest.peer_addr()?.as_inet()?);
-        let listener = self.listener(&digest)?;
+        let local = LocalAddr::new(*digest.local_addr()?.as_inet()?);
+        let listener = self.listener(local)?;
         let source = Source {
             address: address.ip(),
             certificate: Vec::new(),
@@ -109,17 +112,18 @@ impl Front {
             stream,
             buffer: BytesMut::new(),
             address,
+            local,
             source,
             listener,
         })
     }
 
     /// The name of the listener that took a connection in; a lone one need not be asked for.
-    fn listener(&self, digest: &SocketDigest) -> Option<Id> {
+    fn listener(&self, local: LocalAddr) -> Option<Id> {
         if let [only] = &*self.bound {
             return Some(only.listener.name.clone());
         }
-        let local = LocalAddr::new(*digest.local_addr()?.as_inet()?).socket();
+        let local = local.socket();
         let at = |bound: &&Bound| bound.address.port() == local.port();
         let exact = |bound: &&Bound| bound.address.ip().to_canonical() == local.ip();
         let here = || self.bound.iter().filter(at);

@@ -20,6 +20,7 @@ use crate::fault::{self, Fault};
 use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry, Opened};
 use crate::listener::Client;
+use crate::refusals::Kept;
 use crate::reply::{Audience, Refusal, Reply};
 use crate::request::Request;
 use crate::tunnels::Round;
@@ -166,6 +167,9 @@ impl Passage {
         let is_last = flow.resolved && (flow.hello.is_some() || !self.awaits_hello);
         if is_denied || is_last {
             self.entry.decide(&policy, &decision, &flow);
+            if is_denied {
+                self.remember(&policy, &decision);
+            }
         } else {
             self.entry.note(&policy, &decision, &flow);
         }
@@ -175,6 +179,18 @@ impl Passage {
         } else {
             Ok(judged)
         }
+    }
+
+    /// Keeps a refusal for the client to read about: browsers hide what it is answered.
+    fn remember(&self, policy: &Policy, decision: &Decision) {
+        let Evidence {
+            target,
+            port,
+            source,
+            ..
+        } = &self.evidence;
+        let kept = Kept::new(policy, decision, target, *port, self.entry.id());
+        self.gate.refusals.keep(source.address, kept);
     }
 
     /// Records that the origin is connected and the flow permitted.

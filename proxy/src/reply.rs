@@ -3,6 +3,7 @@
 pub mod audience;
 mod page;
 mod problem;
+pub mod recent;
 pub mod refusal;
 mod status;
 #[cfg(test)]
@@ -15,6 +16,7 @@ use http::StatusCode;
 use octroi_policy::catalogue::Language;
 
 pub use audience::{Audience, Format};
+pub use recent::Recent;
 pub use refusal::Refusal;
 pub use status::ProxyStatus;
 
@@ -23,6 +25,9 @@ pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
 
 /// Who we are in `Via`, `Proxy-Status` and the like.
 pub const PSEUDONYM: &str = "octroi";
+
+/// The media type of proxy auto-configuration: what browsers ask for.
+const PAC: &str = "application/x-ns-proxy-autoconfig";
 
 /// What happens to the connection after a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +58,7 @@ impl Reply {
             Format::Page => page::refusal(refusal, audience.language),
             Format::Problem => problem::refusal(refusal, audience.language),
         };
-        Self::new(StatusCode::FORBIDDEN, &status, audience, body)
+        Self::new(StatusCode::FORBIDDEN, Some(&status), audience, body)
     }
 
     /// Everything else that ends a request: our reading of it, or of the way to its origin, failed.
@@ -64,22 +69,58 @@ impl Reply {
             Format::Page => page::fault(fault, incident, audience.language),
             Format::Problem => problem::fault(fault, incident, audience.language),
         };
-        Self::new(fault.status(), &status, audience, body)
+        Self::new(fault.status(), Some(&status), audience, body)
+    }
+
+    /// The self-service page: what the one who asks was refused of late.
+    #[must_use]
+    pub fn recent(recent: &Recent<'_>, audience: Audience) -> Self {
+        let body = match audience.format {
+            Format::Page => page::recent(recent, audience.language),
+            Format::Problem => problem::recent(recent, audience.language),
+        };
+        let mut reply = Self::new(StatusCode::OK, None, audience, body);
+        if audience.format == Format::Problem {
+            // A list of problems is no problem of its own.
+            reply.set("Content-Type", "application/json");
+        }
+        // No other site's page may load it into its own.
+        reply.set("Cross-Origin-Resource-Policy", "same-origin");
+        reply
+    }
+
+    /// The file that tells browsers which way out to take.
+    #[must_use]
+    pub fn pac(text: String) -> Self {
+        Self {
+            status: StatusCode::OK,
+            fields: vec![
+                ("Content-Type", PAC.to_owned()),
+                ("Cache-Control", "no-store".to_owned()),
+                ("X-Content-Type-Options", "nosniff".to_owned()),
+            ],
+            body: text,
+        }
+    }
+
+    fn set(&mut self, name: &'static str, value: &str) {
+        self.fields.retain(|(field, _)| *field != name);
+        self.fields.push((name, value.to_owned()));
     }
 
     fn new(
         status: StatusCode,
-        proxy_status: &ProxyStatus,
+        proxy_status: Option<&ProxyStatus>,
         audience: Audience,
         body: String,
     ) -> Self {
         let mut fields = vec![
             ("Content-Type", audience.format.media_type().to_owned()),
             ("Content-Language", audience.language_tag().to_owned()),
-            ("Proxy-Status", proxy_status.to_string()),
-            ("Cache-Control", "no-store".to_owned()),
-            ("X-Content-Type-Options", "nosniff".to_owned()),
         ];
+        fields.extend(proxy_status.map(|status| ("Proxy-Status", status.to_string())));
+        fields.push(("Cache-Control", "no-store".to_owned()));
+        fields.push(("X-Content-Type-Options", "nosniff".to_owned()));
         if audience.format == Format::Page {
             fields.push(("Content-Security-Policy", page::SECURITY_POLICY.to_owned()));
             fields.push(("Referrer-Policy", "no-referrer".to_owned()));

@@ -121,7 +121,8 @@ impl From<Fault> for Refused {
     }
 }
 
-fn audience(head: &Head) -> Audience {
+/// Who reads the answer to a request.
+pub(crate) fn audience(head: &Head) -> Audience {
     let first = |name| {
         head.values(name)
             .next()

@@ -16,7 +16,7 @@ use crate::config::{Config, ConfigError, PolicySource, Problem};
 const GLANCE: u64 = 1 << 20;
 
 /// The sections of octroi.yaml; a bundle has none of these.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "policy",
     "state",
     "listeners",
@@ -26,6 +26,7 @@ const SECTIONS: [&str; 9] = [
     "audit",
     "drain_timeout",
     "admin",
+    "pac",
 ];
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ limits: { connections: 5000, per_source: 10, metric_series: 1000, head: 16KiB, c
 audit: { path: logs/audit.jsonl, client_address: keyed-hash, key: audit.key, on_failure: serve, rotate: 1GiB, keep: 180 }
 drain_timeout: 30s
 admin: { address: "127.0.0.1:0" }
+pac: { proxies: ["Proxy.example.:3128", "[2001:db8::1]:3128"], direct: [.rie.gouv.fr, "*.below.example", alone.example, 10.0.0.0/8, "2001:db8::7"] }
 "#;
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -66,6 +67,17 @@ fn every_key_is_read() {
     assert_eq!(config.audit.on_failure, OnFailure::Serve);
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
     assert_eq!(config.admin.address.port(), 0);
+    let proxies: Vec<_> = config.pac.proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(proxies, ["proxy.example:3128", "[2001:db8::1]:3128"]);
+    let direct: Vec<_> = config.pac.direct.iter().map(ToString::to_string).collect();
+    let written = [
+        ".rie.gouv.fr",
+        "*.below.example",
+        "alone.example",
+        "10.0.0.0/8",
+        "2001:db8::7/128",
+    ];
+    assert_eq!(direct, written);
 }
 
 #[test]
@@ -90,6 +102,7 @@ fn a_bogus_key_in_any_table_is_refused() {
         "limits: { bogus: 1 }",
         "audit: { bogus: 1 }",
         "admin: { bogus: 1 }",
+        "pac: { bogus: 1 }",
         "bogus: 1",
     ] {
         let text = shown(table);
@@ -160,6 +173,9 @@ listeners:
   - { name: a, mode: forward, address: '127.0.0.1:3128' }
 upstream: { forbid: [privat], allow_internal: [intranet] }
 audit: { on_failure: hope }
+pac:
+  proxies: [proxy.example, 'a b:1', 'https://proxy.example:1']
+  direct: [<b>, '10.0.0.0/33', 'a.*.example', '*']
 ";
     insta::assert_snapshot!(shown(text));
 }
@@ -249,6 +265,7 @@ fn the_example_file_says_the_defaults() {
     );
     assert_eq!(config.drain_timeout, demo.drain_timeout);
     assert_eq!(config.admin, demo.admin);
+    assert_eq!(config.pac, demo.pac);
     let audit = Audit {
         sink: config.audit.sink.clone(),
         ..demo.audit

@@ -19,7 +19,7 @@ const GROUP: usize = 4;
 
 impl FlowId {
     /// Draws one from the system's random numbers.
-    pub(super) fn draw() -> Self {
+    pub(crate) fn draw() -> Self {
         let mut bits = [0; 10];
         let random = RANDOM.fill(&mut bits);
         if random.is_err() {

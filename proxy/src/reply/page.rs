@@ -6,6 +6,10 @@ use octroi_policy::flow::EvidenceKind;
 
 use super::{Fault, Refusal};
 
+mod recent;
+
+pub(super) use recent::recent;
+
 /// Nothing but the page's own style sheet, named by its digest; a test keeps the two together.
 pub(super) const SECURITY_POLICY: &str = concat!(
     "default-src 'none'; style-src 'sha256-oI5EmshZlgo47Y+0NVDz1vSW08v/NztwJCPXqCIoNXM='; ",
@@ -19,7 +23,10 @@ body{margin:0 auto;max-width:42rem;padding:2rem 1.25rem;font:1.0625rem/1.55 syst
 h1{font-size:1.6rem;line-height:1.25;border-left:.4rem solid var(--rule);padding-left:.8rem}\
 h2{font-size:1.1rem;margin:1.8rem 0 .3rem}p,ul,dl{margin:.4rem 0}ul{padding-left:1.2rem}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}\
-a{color:inherit}footer{margin-top:2.2rem;color:var(--soft)}code{font-size:1em}";
+a{color:inherit}footer{margin-top:2.2rem;color:var(--soft)}code{font-size:1em}\
+article{border-top:1px solid var(--soft);margin-top:2.2rem;padding-top:.2rem}article h2{font-size:1.25rem;margin-top:1rem}h3{font-size:1.05rem;margin:1.2rem 0 .3rem}\
+@media(max-width:30rem){dl{display:block}dd{margin:0 0 .5rem}}\
+@media print{:root{color-scheme:light;--ink:#000;--paper:#fff;--soft:#333}body{max-width:none;padding:0;font-size:11pt}article{break-inside:avoid}main a[href^=http]::after{content:\" <\" attr(href) \">\";overflow-wrap:anywhere}}";
 
 /// The words of the page.
 struct Words {
@@ -88,21 +95,8 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
     let title = format!("{}{}{}", words.title, words.colon, refusal.name());
     let body = html! {
         p { (refusal.reason) }
-        (facts(refusal, words, language))
-        @if !refusal.references.is_empty() {
-            h2 { (words.texts) }
-            ul {
-                @for reference in &refusal.references {
-                    li { (link(reference.title.in_language(language), reference.url.as_deref())) }
-                }
-            }
-        }
-        @if !refusal.alternatives.is_empty() {
-            h2 { (words.instead) }
-            ul {
-                @for service in &refusal.alternatives { li { (link(&service.name, service.url.as_deref())) } }
-            }
-        }
+        (facts(refusal, words, language, &html! {}))
+        (way_on(refusal, words, language, h2))
         @if let Some(procedure) = refusal.procedure {
             h2 { (words.derogation) }
             p { (procedure.in_language(language)) }
@@ -113,6 +107,35 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
         }
     };
     document(language, &title, &body)
+}
+
+/// Texts and alternatives, each under a heading of the level that fits the page.
+fn way_on(
+    refusal: &Refusal<'_>,
+    words: &Words,
+    language: Language,
+    heading: fn(&str) -> Markup,
+) -> Markup {
+    html! {
+        @if !refusal.references.is_empty() {
+            (heading(words.texts))
+            ul {
+                @for reference in &refusal.references {
+                    li { (link(reference.title.in_language(language), reference.url.as_deref())) }
+                }
+            }
+        }
+        @if !refusal.alternatives.is_empty() {
+            (heading(words.instead))
+            ul {
+                @for service in &refusal.alternatives { li { (link(&service.name, service.url.as_deref())) } }
+            }
+        }
+    }
+}
+
+fn h2(text: &str) -> Markup {
+    html! { h2 { (text) } }
 }
 
 /// What a piece of evidence is called on the page.
@@ -131,15 +154,17 @@ fn kind(kind: EvidenceKind, language: Language) -> &'static str {
     }
 }
 
-fn facts(refusal: &Refusal<'_>, words: &Words, language: Language) -> Markup {
+/// What was asked and what decided; `first` stands before it.
+fn facts(refusal: &Refusal<'_>, words: &Words, language: Language, first: &Markup) -> Markup {
     let ministry = refusal
         .ministry
         .map_or(words.unassigned, |name| name.in_language(language));
     html! {
         dl {
+            (first)
             dt { (words.asked) } dd { (refusal.asked) }
-            @if let Some(piece) = refusal.because {
-                dt { (words.because) } dd { (kind(piece.kind, language)) " " code { (piece.value) } @if let Some(range) = piece.class.range { " (" (range) ")" } }
+            @if let Some(piece) = &refusal.because {
+                dt { (words.because) } dd { (kind(piece.kind, language)) " " code { (piece.value) } @if let Some(range) = piece.range { " (" (range) ")" } }
             }
             @if let Some(service) = refusal.service { dt { (words.service) } dd { (service.name) } }
             dt { (words.from) } dd { (ministry) ", " (refusal.workload) }

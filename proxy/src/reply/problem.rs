@@ -3,7 +3,7 @@
 use octroi_policy::catalogue::Language;
 use serde::Serialize;
 
-use super::{Fault, Refusal};
+use super::{Fault, Recent, Refusal};
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -52,7 +52,30 @@ struct Link<'a> {
     url: Option<&'a str>,
 }
 
+/// One of the refusals that a source is shown, and when it was.
+#[derive(Serialize)]
+struct Recalled<'a> {
+    at: String,
+    times: u32,
+    #[serde(flatten)]
+    problem: Problem<'a>,
+}
+
 pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
+    write(&problem(refusal, language))
+}
+
+/// The refusals of one source, as a list.
+pub(super) fn recent(recent: &Recent<'_>, language: Language) -> String {
+    let refusals = recent.refusals.iter().map(|one| Recalled {
+        at: one.at.to_string(),
+        times: one.times,
+        problem: problem(&one.refusal, language),
+    });
+    write(&refusals.collect::<Vec<_>>())
+}
+
+fn problem<'a>(refusal: &'a Refusal<'_>, language: Language) -> Problem<'a> {
     let references = refusal.references.iter().map(|reference| Link {
         id: &reference.id,
         title: reference.title.in_language(language),
@@ -67,10 +90,10 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
         asked: refusal.asked,
         ground: refusal.ground,
         rule: refusal.rule,
-        because: refusal.because.map(|piece| Because {
+        because: refusal.because.as_ref().map(|piece| Because {
             kind: piece.kind.as_str(),
             value: piece.value.to_string(),
-            range: piece.class.range.map(|range| range.to_string()),
+            range: piece.range.map(|range| range.to_string()),
         }),
         service: refusal.service.map(|service| &*service.id),
         service_name: refusal.service.map(|service| &*service.name),
@@ -85,7 +108,7 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
         Language::French => "Accès refusé",
         Language::English => "Access denied",
     };
-    write(&Problem {
+    Problem {
         kind: "urn:octroi:problem:denied",
         title,
         status: 403,
@@ -93,7 +116,7 @@ pub(super) fn refusal(refusal: &Refusal<'_>, language: Language) -> String {
         instance: instance(refusal.incident),
         denied: Some(denied),
         reason: None,
-    })
+    }
 }
 
 pub(super) fn fault(fault: &Fault, incident: &str, language: Language) -> String {
@@ -112,7 +135,7 @@ fn instance(incident: &str) -> String {
     format!("urn:octroi:incident:{incident}")
 }
 
-fn write(problem: &Problem<'_>) -> String {
+fn write(problem: &impl Serialize) -> String {
     // Strings and numbers only: there is nothing in it that JSON cannot hold.
     let mut text = serde_json::to_string_pretty(problem).unwrap_or_default();
     text.push('\n');

@@ -1,11 +1,13 @@
 //! What a refusal says, gathered from the policy that refused; how it looks is for page and problem.
 
-use octroi_policy::catalogue::{Language, Localised, Service};
-use octroi_policy::decision::{Decision, Ground, Piece};
+use jiff::Timestamp;
+use octroi_policy::catalogue::{Language, Localised, Service, ServiceIx};
+use octroi_policy::decision::{Decision, Ground, Who};
 use octroi_policy::explain;
-use octroi_policy::flow::EvidenceKind;
 use octroi_policy::policy::Policy;
-use octroi_policy::rule::Reference;
+use octroi_policy::rule::{Reference, Rule};
+
+use crate::refusals::{Because, Kept};
 
 /// A refusal by the policy.
 #[derive(Debug)]
@@ -23,7 +25,7 @@ pub struct Refusal<'a> {
     /// The rule that refused, where one did.
     pub rule: Option<&'a str>,
     /// The name or address that refused it, where that is not what was asked for: a hop, an address.
-    pub because: Option<&'a Piece>,
+    pub because: Option<Because>,
     /// The word of the weightiest ground.
     pub ground: &'static str,
     /// The legal texts in force.
@@ -48,41 +50,82 @@ impl<'a> Refusal<'a> {
         incident: &'a str,
         language: Language,
     ) -> Self {
-        let model = policy.model();
-        let ministry = decision.who.ministry.map(|m| &model.ministries[m.at()]);
         let ground = decision.ground();
-        let rule = ground.and_then(|g| g.rule()).map(|rule| policy.rule(rule));
         let piece = ground
             .and_then(|g| g.piece())
             .and_then(|piece| decision.piece(piece));
         let references = explain::references(policy, decision);
-        let alternatives = policy.permitted_alternatives(decision);
-        Self {
-            asked,
-            incident,
-            service: decision.service().map(|s| policy.service(s)),
-            ministry: ministry.map(|m| &m.name),
-            workload: &policy.workload(decision.who.workload()).id,
-            rule: rule.map(|rule| &*rule.id),
-            because: piece.filter(|piece| piece.kind != EvidenceKind::Target),
-            ground: ground.map_or("deny", |g| g.as_str()),
+        let found = Found {
+            service: decision.service(),
+            rule: ground.and_then(|g| g.rule()).map(|rule| policy.rule(rule)),
+            because: piece.and_then(Because::of),
+            ground,
             references: references
                 .into_iter()
-                .map(|r| &model.references[r.at()])
+                .map(|r| &policy.model().references[r.at()])
                 .collect(),
-            alternatives: alternatives
-                .into_iter()
-                .map(|s| policy.service(s))
-                .collect(),
-            procedure: model.procedure.as_ref(),
-            contact: ministry
-                .and_then(|m| m.contact.as_deref())
-                .or(model.contact.as_deref()),
-            reason: match (rule.and_then(|rule| rule.reason.as_ref()), ground) {
-                (Some(reason), _) => reason.in_language(language).to_owned(),
-                (None, Some(ground)) => sentence(ground, decision, asked, language),
-                (None, None) => String::new(),
-            },
+            alternatives: policy.permitted_alternatives(decision),
+        };
+        let evidence = piece.map_or_else(|| asked.to_owned(), |piece| piece.value.to_string());
+        found.told(policy, &decision.who, asked, &evidence, incident, language)
+    }
+
+    /// Gathers what `policy` has to say now, to `who`, about a refusal that was kept; what it no
+    /// longer knows is left out.
+    #[must_use]
+    pub fn recalled(
+        policy: &'a Policy,
+        kept: &'a Kept,
+        told: &'a Told,
+        who: &Who,
+        now: Timestamp,
+        language: Language,
+    ) -> Self {
+        let model = policy.model();
+        let rules = kept.rules.iter();
+        let rules: Vec<&Rule> = rules
+            .filter_map(|id| model.rules.iter().find(|rule| rule.id == *id))
+            .collect();
+        let rule = kept.rule();
+        let services: Vec<ServiceIx> = kept
+            .services
+            .iter()
+            .filter_map(|id| service(policy, id))
+            .collect();
+        let mut references: Vec<&Reference> = Vec::new();
+        for &reference in rules.iter().flat_map(|rule| &rule.references) {
+            let reference = &model.references[reference.at()];
+            let seen = references.iter().any(|known| known.id == reference.id);
+            if reference.validity.holds(kept.at) && !seen {
+                references.push(reference);
+            }
+        }
+        let about = kept.services.first().and_then(|id| service(policy, id));
+        let because = kept.because.as_deref();
+        let found = Found {
+            service: about,
+            rule: rules
+                .first()
+                .copied()
+                .filter(|found| Some(&found.id) == rule),
+            because: because.cloned(),
+            ground: kept.ground,
+            references,
+            alternatives: policy.permitted_in_place_of(&services, who, now),
+        };
+        let evidence = because.map_or(&kept.target, |piece| &piece.value).to_string();
+        let refusal = found.told(
+            policy,
+            who,
+            &told.asked,
+            &evidence,
+            &told.incident,
+            language,
+        );
+        Self {
+            // It is in the log under this id, whatever became of the rule.
+            rule: rule.map(|id| &**id),
+            ..refusal
         }
     }
 
@@ -90,7 +133,7 @@ impl<'a> Refusal<'a> {
     #[must_use]
     pub fn brief(&self) -> String {
         let why = self.rule.unwrap_or(self.ground);
-        match self.because {
+        match &self.because {
             Some(piece) => format!("{why}: {} {}", piece.kind.as_str(), piece.value),
             None => why.to_owned(),
         }
@@ -103,13 +146,82 @@ impl<'a> Refusal<'a> {
     }
 }
 
+/// The texts made of a refusal that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// What was asked for, as `host:port`.
+    pub asked: String,
+    /// The incident number.
+    pub incident: String,
+}
+
+impl From<&Kept> for Told {
+    fn from(kept: &Kept) -> Self {
+        Self {
+            asked: format!("{}:{}", kept.target, kept.port),
+            incident: kept.incident.to_string(),
+        }
+    }
+}
+
+/// What a decision, fresh or kept, comes to in the terms of a policy.
+struct Found<'a> {
+    service: Option<ServiceIx>,
+    rule: Option<&'a Rule>,
+    because: Option<Because>,
+    ground: Option<Ground>,
+    references: Vec<&'a Reference>,
+    alternatives: Vec<ServiceIx>,
+}
+
+impl<'a> Found<'a> {
+    fn told(
+        self,
+        policy: &'a Policy,
+        who: &Who,
+        asked: &'a str,
+        evidence: &str,
+        incident: &'a str,
+        language: Language,
+    ) -> Refusal<'a> {
+        let model = policy.model();
+        let ministry = who.ministry.map(|m| &model.ministries[m.at()]);
+        let alternatives = self.alternatives.into_iter();
+        Refusal {
+            asked,
+            incident,
+            service: self.service.map(|s| policy.service(s)),
+            ministry: ministry.map(|m| &m.name),
+            workload: &policy.workload(who.workload()).id,
+            rule: self.rule.map(|rule| &*rule.id),
+            because: self.because,
+            ground: self.ground.map_or("deny", |g| g.as_str()),
+            references: self.references,
+            alternatives: alternatives.map(|s| policy.service(s)).collect(),
+            procedure: model.procedure.as_ref(),
+            contact: ministry
+                .and_then(|m| m.contact.as_deref())
+                .or(model.contact.as_deref()),
+            reason: match (self.rule.and_then(|rule| rule.reason.as_ref()), self.ground) {
+                (Some(reason), _) => reason.in_language(language).to_owned(),
+                (None, Some(ground)) => sentence(ground, evidence, language),
+                (None, None) => String::new(),
+            },
+        }
+    }
+}
+
+fn service(policy: &Policy, id: &str) -> Option<ServiceIx> {
+    let services = &policy.model().services;
+    let at = services.iter().position(|service| &*service.id == id)?;
+    u32::try_from(at).ok().map(ServiceIx)
+}
+
 /// A sentence for a ground that no rule puts into words.
-fn sentence(ground: Ground, decision: &Decision, asked: &str, language: Language) -> String {
-    let piece = ground.piece().and_then(|piece| decision.piece(piece));
-    let evidence = piece.map_or_else(|| asked.to_owned(), |piece| piece.value.to_string());
+fn sentence(ground: Ground, evidence: &str, language: Language) -> String {
     match language {
-        Language::French => french(ground, &evidence),
-        Language::English => english(ground, &evidence),
+        Language::French => french(ground, evidence),
+        Language::English => english(ground, evidence),
     }
 }
 

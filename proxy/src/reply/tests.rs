@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use octroi_policy::catalogue::{Localised, Place, Service};
-use octroi_policy::decision::{Class, Piece};
 use octroi_policy::flow::EvidenceKind;
 use octroi_policy::name::DomainName;
 use octroi_policy::rule::Reference;
 use octroi_policy::validity::Validity;
+
+use crate::refusals::Because;
 
 use super::*;
 
@@ -53,17 +54,17 @@ struct Case {
     reference: Reference,
     alternatives: Vec<Service>,
     procedure: Localised,
-    hop: Piece,
+    hop: Because,
     reason: &'static str,
 }
 
-fn hop() -> Piece {
-    let name = DomainName::parse("contoso.mail.protection.outlook.com").unwrap();
-    Piece {
+fn hop() -> Because {
+    Because {
         kind: EvidenceKind::Cname,
-        value: name.into(),
-        class: Class::default(),
-        local: None,
+        value: DomainName::parse("contoso.mail.protection.outlook.com")
+            .unwrap()
+            .into(),
+        range: None,
     }
 }
 
@@ -121,7 +122,7 @@ impl Case {
             ministry: Some(&self.ministry),
             workload: "paie",
             rule: Some("r9-sensitive-data"),
-            because: Some(&self.hop),
+            because: Some(self.hop.clone()),
             ground: "deny",
             references: vec![&self.reference],
             alternatives: self.alternatives.iter().collect(),

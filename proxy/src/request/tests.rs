@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
-use crate::addr::ClientAddr;
+use crate::addr::{ClientAddr, LocalAddr};
 
 fn parsed(text: &str) -> Result<Request, Refused> {
     match octroi_wire::head::read(text.as_bytes(), 64 * 1024).unwrap() {
@@ -91,6 +91,7 @@ async fn connected() -> (TcpStream, Client) {
         buffer: BytesMut::new(),
         address: ClientAddr::new(address),
         source: Source::from_address(address.ip()),
+        local: LocalAddr::new(listener.local_addr().unwrap()),
         listener: "explicit".into(),
     };
     (client, gate)

@@ -17,6 +17,7 @@ use crate::gate::Gate;
 use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Admission, connections_for, raise_descriptors};
 use crate::listener::Bound;
+use crate::refusals::Refusals;
 use crate::reload::{self, Rejected, Watch};
 use crate::upstream::Dialler;
 
@@ -96,6 +97,7 @@ pub fn start(config: Config) -> Result<(), StartError> {
         policy,
         resolver,
         ledger,
+        refusals: Refusals::default(),
         dialler,
         admission,
         tunnels: Arc::default(),

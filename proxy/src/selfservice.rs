@@ -1,0 +1,106 @@
+//! What the listener answers as a web server, and to whom: a person who asks why, a browser that asks
+//! for the way out. It knows a client by its address alone; the Host field is believed for nothing.
+
+use jiff::Timestamp;
+use octroi_wire::head::{Head, Target};
+
+use crate::gate::Gate;
+use crate::listener::Client;
+use crate::pac;
+use crate::refusals::Kept;
+use crate::reply::refusal::Told;
+use crate::reply::{Recent, Reply};
+use crate::request::audience;
+
+/// A page of the gate's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `/`: what the client was refused of late.
+    Refusals,
+    /// `/proxy.pac`, and `/wpad.dat`, where browsers look for it unasked.
+    Pac,
+}
+
+impl Page {
+    /// The page that a request asks for, if it asks for one: origin form, GET or HEAD.
+    #[must_use]
+    pub fn of(head: &Head) -> Option<Self> {
+        let Target::Origin(target) = &head.target else {
+            return None;
+        };
+        if !matches!(&*head.method, "GET" | "HEAD") {
+            return None;
+        }
+        let path = target.split('?').next().unwrap_or(target);
+        match path {
+            "/" => Some(Self::Refusals),
+            "/proxy.pac" | "/wpad.dat" => Some(Self::Pac),
+            _ => None,
+        }
+    }
+
+    /// The page as this client sees it.
+    #[must_use]
+    pub fn reply(self, gate: &Gate, client: &Client, head: &Head) -> Reply {
+        match self {
+            Self::Refusals => refusals(gate, client, head),
+            Self::Pac => Reply::pac(pac::text(&gate.config.pac, client.local)),
+        }
+    }
+}
+
+fn refusals(gate: &Gate, client: &Client, head: &Head) -> Reply {
+    let now = Timestamp::now();
+    let audience = audience(head);
+    let policy = gate.policy.policy_to_keep();
+    let who = policy.identify(&client.source);
+    let source = client.source.address;
+    let kept = gate.refusals.of(source, now).into_iter();
+    let kept: Vec<(Kept, Told)> = kept
+        .map(|kept| {
+            let told = Told::from(&kept);
+            (kept, told)
+        })
+        .collect();
+    let recent = Recent::new(&policy, source, &who, &kept, now, audience.language);
+    Reply::recent(&recent, audience)
+}
+
+#[cfg(test)]
+mod tests {
+    use octroi_wire::head::{Status, read};
+
+    use super::*;
+
+    fn page(line: &str) -> Option<Page> {
+        let text = format!("{line} HTTP/1.1\r\nHost: anything.example\r\n\r\n");
+        match read(text.as_bytes(), 4096).unwrap() {
+            Status::Complete(head, _) => Page::of(&head),
+            Status::NeedMore => panic!("not a whole head: {text}"),
+        }
+    }
+
+    #[test]
+    fn only_the_gates_own_pages_in_origin_form_are_answered() {
+        for (line, expected) in [
+            ("GET /", Some(Page::Refusals)),
+            ("HEAD /", Some(Page::Refusals)),
+            ("GET /?lang=en", Some(Page::Refusals)),
+            ("GET /proxy.pac", Some(Page::Pac)),
+            ("HEAD /wpad.dat", Some(Page::Pac)),
+            ("GET /wpad.dat?x", Some(Page::Pac)),
+            ("POST /", None),
+            ("OPTIONS /", None),
+            ("GET //", None),
+            ("GET /Proxy.pac", None),
+            ("GET /proxy.pac/", None),
+            ("GET /favicon.ico", None),
+            ("GET /%2f", None),
+            ("GET http://a.example/", None),
+            ("GET http://a.example/proxy.pac", None),
+            ("CONNECT a.example:443", None),
+        ] {
+            assert_eq!(page(line), expected, "{line}");
+        }
+    }
+}
