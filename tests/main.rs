@@ -21,4 +21,5 @@ mod ledger;
 mod malformed;
 mod readme;
 mod reload;
+mod selfservice;
 mod sni;

@@ -168,6 +168,18 @@ fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
 
 /// Chromium without a window, one page, through the gate; gives the page's text and what it said.
 pub(crate) fn chromium(proxy: &str, url: &str) -> String {
+    let proxy = format!("--proxy-server={proxy}");
+    browse(url, &["--proxy-bypass-list=<-loopback>", &proxy])
+}
+
+/// The same with a proxy auto-configuration; `map` is what the browser resolves by itself.
+pub(crate) fn chromium_by_pac(pac: &str, map: &str, url: &str) -> String {
+    let pac = format!("--proxy-pac-url={pac}");
+    let map = format!("--host-resolver-rules={map}");
+    browse(url, &[&pac, &map, "--enable-logging=stderr"])
+}
+
+fn browse(url: &str, ways: &[&str]) -> String {
     let profile = tempfile::tempdir().unwrap();
     let mut command = tool("timeout");
     command.args([
@@ -189,9 +201,7 @@ pub(crate) fn chromium(proxy: &str, url: &str) -> String {
         "--ignore-certificate-errors",
         "--dump-dom",
     ]);
-    command
-        .args(["--proxy-bypass-list=<-loopback>"])
-        .arg(format!("--proxy-server={proxy}"));
+    command.args(ways);
     command
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(url);

@@ -10,6 +10,8 @@ use crate::refusals::Because;
 
 use super::*;
 
+mod recent;
+
 fn text(fr: &str, en: &str) -> Localised {
     Localised {
         fr: fr.into(),
@@ -115,7 +117,11 @@ impl Case {
     }
 
     fn reply(&self, audience: Audience) -> Reply {
-        let refusal = Refusal {
+        Reply::refusal(&self.refusal(), audience)
+    }
+
+    fn refusal(&self) -> Refusal<'_> {
+        Refusal {
             asked: self.asked,
             incident: "7ZQ4-0M1K-TXBE-93RA",
             service: Some(&self.service),
@@ -129,8 +135,7 @@ impl Case {
             procedure: Some(&self.procedure),
             contact: Some("ssi@interieur.example"),
             reason: self.reason.to_owned(),
-        };
-        Reply::refusal(&refusal, audience)
+        }
     }
 }
 

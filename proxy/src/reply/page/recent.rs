@@ -54,7 +54,7 @@ const FRENCH: Own = Own {
     title: "Vos derniers refus",
     seen_as: "Ce que la passerelle a refusé à ce poste, qu’elle voit à l’adresse",
     none: "La passerelle n’a rien refusé à ce poste récemment. Si un site ne s’ouvre pas, la cause est ailleurs.",
-    kept: "Seul ce poste voit cette page. Un refus y reste 24 heures, et disparaît si la passerelle redémarre.",
+    kept: "Cette page n’est montrée qu’à cette adresse. Un refus y reste 24 heures, et disparaît si la passerelle redémarre.",
     when: "Quand",
     times: "fois",
 };
@@ -63,7 +63,7 @@ const ENGLISH: Own = Own {
     title: "Your last refusals",
     seen_as: "What the gate refused to this machine, which it sees at the address",
     none: "The gate refused nothing to this machine of late. If a site does not open, the cause is elsewhere.",
-    kept: "Only this machine sees this page. A refusal stays for 24 hours, and goes if the gate restarts.",
+    kept: "This page is shown to this address alone. A refusal stays for 24 hours, and goes if the gate restarts.",
     when: "When",
     times: "times",
 };
