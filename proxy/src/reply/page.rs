@@ -12,7 +12,7 @@ pub(super) use recent::recent;
 
 /// Nothing but the page's own style sheet, named by its digest; a test keeps the two together.
 pub(super) const SECURITY_POLICY: &str = concat!(
-    "default-src 'none'; style-src 'sha256-oI5EmshZlgo47Y+0NVDz1vSW08v/NztwJCPXqCIoNXM='; ",
+    "default-src 'none'; style-src 'sha256-OngRsjJUOyB8POZ0G65n+zN7iTlErqcNhKQg+DxTJg0='; ",
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 
@@ -26,7 +26,7 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:va
 a{color:inherit}footer{margin-top:2.2rem;color:var(--soft)}code{font-size:1em}\
 article{border-top:1px solid var(--soft);margin-top:2.2rem;padding-top:.2rem}article h2{font-size:1.25rem;margin-top:1rem}h3{font-size:1.05rem;margin:1.2rem 0 .3rem}\
 @media(max-width:30rem){dl{display:block}dd{margin:0 0 .5rem}}\
-@media print{:root{color-scheme:light;--ink:#000;--paper:#fff;--soft:#333}body{max-width:none;padding:0;font-size:11pt}article{break-inside:avoid}main a[href^=http]::after{content:\" <\" attr(href) \">\";overflow-wrap:anywhere}}";
+@media print{:root{color-scheme:light;--ink:#000;--paper:#fff;--soft:#333}body{max-width:none;padding:0;font-size:11pt}article{break-inside:avoid}main a[href^=http]::after{content:\" (\" attr(href) \")\";overflow-wrap:anywhere}}";
 
 /// The words of the page.
 struct Words {

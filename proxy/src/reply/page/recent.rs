@@ -79,7 +79,7 @@ pub(in crate::reply) fn recent(recent: &Recent<'_>, language: Language) -> Strin
     };
     let has_way = recent.procedure.is_some() || recent.contact.is_some();
     let body = html! {
-        p { (own.seen_as) " " code { (recent.source) } (words.colon.trim_end()) }
+        p { (own.seen_as) " " code { (recent.source) } "." }
         @if recent.refusals.is_empty() { p { (own.none) } }
         @for (number, one) in recent.refusals.iter().enumerate() {
             (article(number, one, recent.now, own, words, language, has_way))
