@@ -246,7 +246,12 @@ fn chromium_finds_its_way_by_the_pac() {
             .all(|line| line.text("url.domain") != "wiki.intern.example")
     );
 
-    assert_eq!(world.curl([127, 0, 0, 1].into(), &["https://www.drop.example/"]).connect, 403);
+    assert_eq!(
+        world
+            .curl([127, 0, 0, 1].into(), &["https://www.drop.example/"])
+            .connect,
+        403
+    );
     // The gate's own page is reached past the gate, and its style passes its own security policy.
     let text = chromium_by_pac(&pac, &inside_map, &format!("{}/", world.gate.url()));
     assert!(

@@ -113,7 +113,9 @@ impl<'a> Refusal<'a> {
             references,
             alternatives: policy.permitted_in_place_of(&services, who, now),
         };
-        let evidence = because.map_or(&kept.target, |piece| &piece.value).to_string();
+        let evidence = because
+            .map_or(&kept.target, |piece| &piece.value)
+            .to_string();
         let refusal = found.told(
             policy,
             who,

@@ -2,6 +2,7 @@ use octroi_policy::bundle::Bundle;
 use octroi_policy::check::compile;
 use octroi_policy::decision::Verdict;
 use octroi_policy::flow::{Flow, Protocol, Source};
+use octroi_policy::name::Host;
 use octroi_policy::policy::Policy;
 
 use super::*;
