@@ -63,7 +63,7 @@ pub enum HeadError {
     /// Transfer-Encoding where `chunked` is not once and last, or in HTTP/1.0.
     #[error("the Transfer-Encoding is not `chunked`, once")]
     TransferEncoding,
-    /// A transfer coding that is not implemented.
+    /// A transfer coding other than `chunked`: answered 501 (RFC 9112 section 6.1).
     #[error("the transfer coding is not known")]
     TransferCoding,
     /// CONNECT with a body.
