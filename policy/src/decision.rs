@@ -10,46 +10,6 @@ use crate::catalogue::{
 use crate::flow::EvidenceKind;
 use crate::name::Host;
 
-/// Whether a flow may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verdict {
-    /// It may.
-    Allow,
-    /// It may not.
-    Deny,
-}
-
-impl Verdict {
-    /// As written in tests, labels and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Allow => "allow",
-            Verdict::Deny => "deny",
-        }
-    }
-}
-
-/// Whether traffic followed the verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Enforcement {
-    /// It did.
-    Enforced,
-    /// It did not: the flow went through, and would have been denied.
-    Observed,
-}
-
-impl Enforcement {
-    /// As written in tests, labels and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Enforcement::Enforced => "enforced",
-            Enforcement::Observed => "observed",
-        }
-    }
-}
-
 /// Declares a closed set of words used by code, labels, logs and bundles alike.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
@@ -74,6 +34,26 @@ macro_rules! words {
             }
         }
     };
+}
+
+words! {
+    /// Whether a flow may go on, from the milder to the stricter.
+    Verdict {
+        /// It may.
+        Allow = "allow",
+        /// It may not.
+        Deny = "deny",
+    }
+}
+
+words! {
+    /// Whether traffic followed the verdict.
+    Enforcement {
+        /// It did.
+        Enforced = "enforced",
+        /// It did not: the flow went through, and would have been denied.
+        Observed = "observed",
+    }
 }
 
 words! {

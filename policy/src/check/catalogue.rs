@@ -305,11 +305,7 @@ fn provider(
 ) -> Provider {
     let Written { file, it, .. } = *written;
     for set in it.suffixes.iter().flatten().map(|set| &set.value) {
-        let role = set
-            .role
-            .as_ref()
-            .and_then(|role| check.role(role, file))
-            .unwrap_or(Role::Own);
+        let role = check.role(set.role.as_ref(), file);
         let entries = check.entries(
             set.names.as_ref(),
             set.from.as_ref(),
@@ -319,11 +315,7 @@ fn provider(
         take(entries, position, role, catalogue);
     }
     for set in it.addresses.iter().flatten().map(|set| &set.value) {
-        let role = set
-            .role
-            .as_ref()
-            .and_then(|role| check.role(role, file))
-            .unwrap_or(Role::Own);
+        let role = check.role(set.role.as_ref(), file);
         let entries = check.entries(
             set.prefixes.as_ref(),
             set.from.as_ref(),

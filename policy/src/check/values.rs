@@ -182,13 +182,11 @@ impl Check<'_> {
         )
     }
 
-    /// `platform` or `front`.
-    pub(super) fn role(&mut self, text: &Text, file: u32) -> Option<Role> {
-        self.word(
-            text,
-            file,
-            &[("platform", Role::Platform), ("front", Role::Front)],
-        )
+    /// `platform` or `front`; where nothing is written, the provider's own.
+    pub(super) fn role(&mut self, text: Option<&Text>, file: u32) -> Role {
+        let words = [("platform", Role::Platform), ("front", Role::Front)];
+        text.and_then(|text| self.word(text, file, &words))
+            .unwrap_or(Role::Own)
     }
 
     /// A country code.
