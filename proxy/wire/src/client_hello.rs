@@ -161,9 +161,10 @@ impl HelloReader {
     }
 
     /// Looks at all the bytes `seen` so far: those of the last call and what came since.
-    /// Bytes after the hello are not looked at.
+    /// Bytes after the hello are not looked at, nor any beyond the limit, so that the answer does not depend on how
+    /// much came at once.
     pub fn read(&mut self, seen: &[u8]) -> Peek {
-        match self.advance(seen) {
+        match self.advance(&seen[..seen.len().min(self.limit)]) {
             Ok(peek) => peek,
             Err(malformed) => Peek::Malformed(malformed),
         }

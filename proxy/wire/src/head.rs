@@ -119,16 +119,18 @@ impl HeadReader {
         Self { limit, scanned: 0 }
     }
 
-    /// Looks at all the bytes `seen` so far: those of the last call and what came since.
+    /// Looks at all the bytes `seen` so far: those of the last call and what came since. Nothing beyond the limit is
+    /// looked at, so that the answer does not depend on how much came at once.
     ///
     /// # Errors
     /// [`HeadError`] as soon as it is certain that no good head can come of it.
     pub fn read(&mut self, seen: &[u8]) -> Result<Status, HeadError> {
-        match self.find_end(seen)? {
-            None if seen.len() >= self.limit => Err(self.too_long(seen)),
-            None => Ok(Status::NeedMore),
-            Some(end) if end > self.limit => Err(self.too_long(seen)),
+        let within = &seen[..seen.len().min(self.limit)];
+        match self.find_end(within)? {
             Some(end) => Head::parse(&seen[..end]).map(|head| Status::Complete(head.into(), end)),
+            None if within.len() < self.limit => Ok(Status::NeedMore),
+            None if within.contains(&b'\n') => Err(HeadError::TooLong),
+            None => Err(HeadError::TargetTooLong),
         }
     }
 
@@ -161,15 +163,6 @@ impl HeadReader {
             self.scanned += 1;
         }
         Ok(None)
-    }
-
-    fn too_long(&self, seen: &[u8]) -> HeadError {
-        let start = &seen[..seen.len().min(self.limit)];
-        if start.contains(&b'\n') {
-            HeadError::TooLong
-        } else {
-            HeadError::TargetTooLong
-        }
     }
 }
 

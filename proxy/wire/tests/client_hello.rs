@@ -389,6 +389,21 @@ fn the_limit_holds_for_big_hellos_and_for_small_records() {
     assert_eq!(read(&drip[..LIMIT - 1]), Peek::NeedMore);
 }
 
+/// Beside the same fault of the head reader: a hello that ends behind the limit was read if it came at once.
+#[test]
+fn what_is_beyond_the_limit_is_not_looked_at() {
+    let drip = in_records(&message_with(&[sni(&[b"example.org"])]), 1);
+    let limit = drip.len() - 1;
+    assert_eq!(
+        HelloReader::new(limit).read(&drip),
+        Peek::Malformed(Malformed::TooLong)
+    );
+    assert!(matches!(
+        HelloReader::new(drip.len()).read(&drip),
+        Peek::Hello(_)
+    ));
+}
+
 #[test]
 fn the_alert_is_access_denied() {
     assert_eq!(alert_access_denied(), [0x15, 3, 3, 0, 2, 2, 0x31]);

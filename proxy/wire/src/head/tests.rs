@@ -511,6 +511,19 @@ fn what_goes_on_is_written_from_what_was_understood() {
     }
 }
 
+/// Found by the fuzz target `head`: what stands beyond the limit decided the reason, and only where it came at once.
+#[test]
+fn what_is_beyond_the_limit_is_not_looked_at() {
+    let start = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(100));
+    for beyond in ["\rx", "\n", "\0", "\r\n\r\n"] {
+        let bytes = format!("{start}{beyond}");
+        let mut reader = HeadReader::new(60);
+        assert_eq!(reader.read(&bytes.as_bytes()[..59]), Ok(Status::NeedMore));
+        assert_eq!(reader.read(bytes.as_bytes()), Err(HeadError::TooLong));
+        assert_eq!(read(bytes.as_bytes(), 60), Err(HeadError::TooLong));
+    }
+}
+
 /// Heads that are often nearly right.
 fn any_head() -> impl Strategy<Value = Vec<u8>> {
     let line =
