@@ -252,6 +252,49 @@ proptest! {
         let _ = Host::parse_sni(text.as_bytes());
     }
 
+    /// To the byte: 63 for a label, 253 for a name, the trailing dot not counted.
+    #[test]
+    fn lengths_are_limited_to_the_byte(labels in prop::collection::vec(1usize..=66, 1..8), dots in 0usize..3) {
+        let text = labels.iter().map(|length| "a".repeat(*length)).collect::<Vec<_>>().join(".");
+        let fits = text.len() <= MAX_NAME && labels.iter().all(|length| *length <= MAX_LABEL);
+        let found = DomainName::parse(&(text.clone() + &".".repeat(dots)));
+        prop_assert_eq!(found.is_ok(), fits, "{} bytes, labels {:?}", text.len(), labels);
+        prop_assert_eq!(Host::parse_sni(text.as_bytes()).is_ok(), fits);
+        prop_assert_eq!(DomainName::from_unicode(&text).is_ok(), fits);
+    }
+
+    /// Composed or not, either case, any of the dots of UTS #46: one name, and its A-label is it too.
+    #[test]
+    fn unicode_forms_meet_in_one_name(letters in prop::collection::vec(0usize..6, 1..8), dot in 0usize..4) {
+        const FORMS: [[&str; 3]; 6] = [
+            ["é", "É", "e\u{301}"], ["ü", "Ü", "u\u{308}"], ["ж", "Ж", "ж"], ["中", "中", "中"],
+            ["a", "A", "ａ"], ["7", "7", "７"],
+        ];
+        let dot = [".", "。", "．", "｡"][dot];
+        let spelled = |form: usize| {
+            let label: String = letters.iter().map(|letter| FORMS[*letter][form]).collect();
+            DomainName::from_unicode(&format!("x{label}{dot}example{dot}"))
+        };
+        let first = spelled(0).unwrap();
+        prop_assert_eq!(spelled(1), Ok(first.clone()));
+        prop_assert_eq!(spelled(2), Ok(first.clone()));
+        prop_assert_eq!(DomainName::parse(&first.as_str().to_uppercase()), Ok(first));
+    }
+
+    /// Letters that look alike in two scripts are two names, whichever stands where.
+    #[test]
+    fn look_alike_letters_make_other_names(at in 0usize..7) {
+        const ALIKE: [(char, char); 4] = [('o', 'о'), ('a', 'а'), ('e', 'е'), ('c', 'с')];
+        let name: String = "outlook.ace".chars().collect();
+        let other: String = name.chars().enumerate().map(|(index, letter)| {
+            let twin = ALIKE.iter().find(|(latin, _)| *latin == letter).map(|(_, twin)| *twin);
+            twin.filter(|_| index % 7 == at).unwrap_or(letter)
+        }).collect();
+        prop_assume!(other != name);
+        prop_assert_ne!(DomainName::from_unicode(&other).ok(), DomainName::from_unicode(&name).ok());
+        prop_assert_eq!(DomainName::parse(&other), Err(NameError::NotAscii));
+    }
+
     #[test]
     fn odd_spellings_of_an_address_are_refused(bits in any::<u32>()) {
         let address = Ipv4Addr::from(bits);

@@ -190,6 +190,44 @@ proptest! {
         prop_assert_eq!(found.to_string(), text);
     }
 
+    /// `.office.com` is not `notoffice.com`, `office.com.evil.example`, `office-com.example` or `office.co`.
+    #[test]
+    fn a_suffix_ends_at_a_dot(
+        base in "[a-z][a-z0-9-]{0,6}[a-z0-9]\\.[a-z]{2,4}",
+        before in "[a-z0-9_-]{0,5}[a-z0-9_]",
+        below in "([a-z0-9]{1,4}\\.){0,3}",
+        after in "(\\.?[a-z][a-z0-9]{0,3}|-[a-z])",
+    ) {
+        let name = |text: String| DomainName::parse(&text).ok();
+        let own = name(base.clone()).unwrap();
+        let suffixes = [format!(".{base}"), format!("*.{base}")].map(|text| pattern(&text));
+        let other_ends = [
+            name(format!("{below}{before}{base}")),
+            name(format!("{below}{before}-{base}")),
+            name(format!("{base}{after}")),
+            name(format!("{below}{}.{base}x", base.replace('.', "-"))),
+        ];
+        for other in other_ends.into_iter().flatten().filter(|o| !o.as_str().ends_with(&format!(".{base}"))) {
+            prop_assert!(other == own || suffixes.iter().all(|s| !s.matches(&other)), "{} on {}", base, other);
+            prop_assert!(other == own || !pattern(&base).matches(&other));
+        }
+        let inside = name(format!("{below}x.{base}")).unwrap();
+        prop_assert!(suffixes.iter().all(|suffix| suffix.matches(&inside)));
+        prop_assert_eq!(suffixes.map(|suffix| suffix.matches(&own)), [true, false]);
+    }
+
+    /// Case, dots at the end and the Unicode form of a list entry do not change whom it matches.
+    #[test]
+    fn spellings_of_an_entry_are_one_entry(
+        text in "[a-zé]{1,5}\\.[a-z]{2,4}", prefix in "(|\\.|\\*\\.)", dots in 0usize..3,
+    ) {
+        let plain = pattern(&format!("{prefix}{text}"));
+        let odd = format!("{prefix}{}{}", text.to_uppercase(), ".".repeat(dots));
+        prop_assert_eq!(pattern(&odd), plain.clone());
+        let a_labels = DomainName::from_unicode(&text).unwrap();
+        prop_assert_eq!(pattern(&format!("{prefix}{a_labels}")), plain);
+    }
+
     #[test]
     fn any_text_is_a_pattern_or_an_error(text in any::<String>()) {
         if let Ok(found) = Pattern::parse(&text) {
