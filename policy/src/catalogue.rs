@@ -55,6 +55,8 @@ pub struct Localised {
     pub fr: Arc<str>,
     /// English.
     pub en: Arc<str>,
+    /// The only language it was given in; a text without any tag is French.
+    pub alone: Option<Language>,
 }
 
 impl Localised {
@@ -65,6 +67,12 @@ impl Localised {
             Language::French => &self.fr,
             Language::English => &self.en,
         }
+    }
+
+    /// The language that [`Self::in_language`] really gives.
+    #[must_use]
+    pub fn language(&self, wanted: Language) -> Language {
+        self.alone.unwrap_or(wanted)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry, Opened};
 use crate::listener::Client;
 use crate::refusals::Kept;
-use crate::reply::{Audience, Refusal, Reply};
+use crate::reply::{About, Audience, Refusal, Reply};
 use crate::request::Request;
 use crate::tunnels::Round;
 use crate::upstream::{DialError, Permit};
@@ -204,7 +204,7 @@ impl Passage {
         match stopped {
             Stopped::Denied(judged) => {
                 let incident = self.entry.id().to_string();
-                let asked = format!("{}:{}", self.evidence.target, self.evidence.port);
+                let asked = self.asked();
                 let Judged { policy, decision } = &**judged;
                 let refusal =
                     Refusal::new(policy, decision, &asked, &incident, self.audience.language);
@@ -214,10 +214,20 @@ impl Passage {
         }
     }
 
+    /// What was asked for, as `host:port`.
+    fn asked(&self) -> String {
+        format!("{}:{}", self.evidence.target, self.evidence.port)
+    }
+
     /// The answer to a client whose request failed on the way.
     #[must_use]
     pub fn fault(&self, fault: &Fault) -> Reply {
-        Reply::fault(fault, &self.entry.id().to_string(), self.audience)
+        let policy = self.gate.policy.policy_to_keep();
+        let who = policy.identify(&self.evidence.source);
+        let asked = self.asked();
+        let about = About::new(&policy, &who, &asked);
+        let incident = self.entry.id().to_string();
+        Reply::fault_about(fault, &incident, about, self.audience)
     }
 
     /// Ends a flow that does not go on.

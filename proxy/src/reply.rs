@@ -13,7 +13,9 @@ use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::StatusCode;
-use octroi_policy::catalogue::Language;
+use octroi_policy::Policy;
+use octroi_policy::catalogue::{Language, Localised};
+use octroi_policy::decision::Who;
 
 pub use audience::{Audience, Format};
 pub use recent::Recent;
@@ -36,6 +38,30 @@ pub enum After {
     KeepAlive,
     /// Nothing more is read.
     Close,
+}
+
+/// What is known of a request that failed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct About<'a> {
+    /// What was asked for, as `host:port`.
+    pub asked: Option<&'a str>,
+    /// The ministry's name; `None` = nobody's machine, or not known.
+    pub ministry: Option<&'a Localised>,
+    /// Whom to ask.
+    pub contact: Option<&'a str>,
+}
+
+impl<'a> About<'a> {
+    /// `asked` by `who`, whom the policy tells whom to ask.
+    #[must_use]
+    pub fn new(policy: &'a Policy, who: &Who, asked: &'a str) -> Self {
+        let ministry = who.ministry.map(|m| &policy.model().ministries[m.at()]);
+        Self {
+            asked: Some(asked),
+            ministry: ministry.map(|ministry| &ministry.name),
+            contact: refusal::contact(policy, who),
+        }
+    }
 }
 
 /// A whole answer of our own.
@@ -64,9 +90,20 @@ impl Reply {
     /// Everything else that ends a request: our reading of it, or of the way to its origin, failed.
     #[must_use]
     pub fn fault(fault: &Fault, incident: &str, audience: Audience) -> Self {
+        Self::fault_about(fault, incident, About::default(), audience)
+    }
+
+    /// The same, where it is known who asked for what.
+    #[must_use]
+    pub fn fault_about(
+        fault: &Fault,
+        incident: &str,
+        about: About<'_>,
+        audience: Audience,
+    ) -> Self {
         let status = ProxyStatus::failed(fault.proxy_error, fault.reason, incident);
         let body = match audience.format {
-            Format::Page => page::fault(fault, incident, audience.language),
+            Format::Page => page::fault(fault, incident, about, audience.language),
             Format::Problem => problem::fault(fault, incident, audience.language),
         };
         Self::new(fault.status(), Some(&status), audience, body)

@@ -2,6 +2,7 @@
 //! for the way out. It knows a client by its address alone; the Host field is believed for nothing.
 
 use jiff::Timestamp;
+use octroi_policy::catalogue::Language;
 use octroi_wire::head::{Head, Target};
 
 use crate::gate::Gate;
@@ -51,7 +52,8 @@ impl Page {
 
 fn refusals(gate: &Gate, client: &Client, head: &Head) -> Reply {
     let now = Timestamp::now();
-    let audience = audience(head);
+    let mut audience = audience(head);
+    audience.language = chosen(head).unwrap_or(audience.language);
     let policy = gate.policy.policy_to_keep();
     let who = policy.identify(&client.source);
     let source = client.source.address;
@@ -66,17 +68,48 @@ fn refusals(gate: &Gate, client: &Client, head: &Head) -> Reply {
     Reply::recent(&recent, audience)
 }
 
+/// The language that a link of the page asks for, whatever the browser prefers.
+fn chosen(head: &Head) -> Option<Language> {
+    let Target::Origin(target) = &head.target else {
+        return None;
+    };
+    let (_, query) = target.split_once('?')?;
+    query.split('&').find_map(|pair| match pair {
+        "lang=fr" => Some(Language::French),
+        "lang=en" => Some(Language::English),
+        _ => None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use octroi_wire::head::{Status, read};
 
     use super::*;
 
-    fn page(line: &str) -> Option<Page> {
+    fn head(line: &str) -> Box<Head> {
         let text = format!("{line} HTTP/1.1\r\nHost: anything.example\r\n\r\n");
         match read(text.as_bytes(), 4096).unwrap() {
-            Status::Complete(head, _) => Page::of(&head),
+            Status::Complete(head, _) => head,
             Status::NeedMore => panic!("not a whole head: {text}"),
+        }
+    }
+
+    fn page(line: &str) -> Option<Page> {
+        Page::of(&head(line))
+    }
+
+    #[test]
+    fn a_link_of_the_page_chooses_the_language() {
+        for (line, expected) in [
+            ("GET /", None),
+            ("GET /?lang=en", Some(Language::English)),
+            ("GET /?a=b&lang=fr", Some(Language::French)),
+            ("GET /?lang=de", None),
+            ("GET /?lang=enx", None),
+            ("GET /?language=en", None),
+        ] {
+            assert_eq!(chosen(&head(line)), expected, "{line}");
         }
     }
 

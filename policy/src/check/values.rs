@@ -5,7 +5,7 @@ use jiff::{Span, Timestamp};
 
 use super::Check;
 use crate::bundle::yaml::{self, At, Text, Values};
-use crate::catalogue::{Country, Localised, Place, Role};
+use crate::catalogue::{Country, Language, Localised, Place, Role};
 use crate::diagnostic::{Code, Diagnostic, suggest};
 use crate::ministry::{Action, Permission, PortSet, Sensitivity};
 use crate::validity::{Moment, Validity};
@@ -65,40 +65,32 @@ impl std::fmt::Display for Length {
 /// Both languages; one given alone serves for both.
 pub(super) fn localised(text: &yaml::Localised) -> Localised {
     match text {
-        yaml::Localised::Same(text) => both(text, text),
-        yaml::Localised::Each(each) => {
-            let fr = each
-                .fr
-                .as_deref()
-                .or(each.en.as_deref())
-                .unwrap_or_default();
-            both(fr, each.en.as_deref().unwrap_or(fr))
-        }
+        yaml::Localised::Same(text) => in_both(Some(text), None),
+        yaml::Localised::Each(each) => in_both(each.fr.as_deref(), each.en.as_deref()),
     }
 }
 
 /// The procedure's text, with its link at the end.
 pub(super) fn procedure(written: &yaml::Procedure) -> Option<Localised> {
-    let fr = written.fr.as_deref().or(written.en.as_deref());
-    let en = written.en.as_deref().or(written.fr.as_deref());
-    let with_link = |text: Option<&str>| {
-        [text, written.url.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    let text = Localised {
-        fr: with_link(fr).into(),
-        en: with_link(en).into(),
-    };
+    let (fr, en) = (written.fr.as_deref(), written.en.as_deref());
+    let mut text = in_both(fr, en);
+    if let Some(url) = written.url.as_deref() {
+        for text in [&mut text.fr, &mut text.en] {
+            *text = format!("{text} {url}").trim_start().into();
+        }
+    }
     (!text.fr.is_empty()).then_some(text)
 }
 
-fn both(fr: &str, en: &str) -> Localised {
+fn in_both(fr: Option<&str>, en: Option<&str>) -> Localised {
     Localised {
-        fr: fr.into(),
-        en: en.into(),
+        fr: fr.or(en).unwrap_or_default().into(),
+        en: en.or(fr).unwrap_or_default().into(),
+        alone: match (fr, en) {
+            (Some(_), None) => Some(Language::French),
+            (None, Some(_)) => Some(Language::English),
+            _ => None,
+        },
     }
 }
 

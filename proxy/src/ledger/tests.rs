@@ -26,6 +26,7 @@ fn both(text: &str) -> Localised {
     Localised {
         fr: text.into(),
         en: text.into(),
+        alone: None,
     }
 }
 

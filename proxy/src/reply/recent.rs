@@ -8,7 +8,7 @@ use octroi_policy::catalogue::{Language, Localised};
 use octroi_policy::decision::Who;
 
 use super::Refusal;
-use super::refusal::Told;
+use super::refusal::{Told, contact};
 use crate::refusals::Kept;
 
 /// The refusals of one source.
@@ -20,6 +20,8 @@ pub struct Recent<'a> {
     pub now: Timestamp,
     /// The last one first.
     pub refusals: Vec<Recalled<'a>>,
+    /// The ministry of the source; `None` = nobody's machine.
+    pub ministry: Option<&'a Localised>,
     /// How to ask for a derogation.
     pub procedure: Option<&'a Localised>,
     /// Whom to ask.
@@ -59,10 +61,9 @@ impl<'a> Recent<'a> {
             source,
             now,
             refusals: refusals.collect(),
+            ministry: ministry.map(|m| &m.name),
             procedure: model.procedure.as_ref(),
-            contact: ministry
-                .and_then(|m| m.contact.as_deref())
-                .or(model.contact.as_deref()),
+            contact: contact(policy, who),
         }
     }
 }

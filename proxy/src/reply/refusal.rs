@@ -38,6 +38,8 @@ pub struct Refusal<'a> {
     pub contact: Option<&'a str>,
     /// Why: the rule's own words, else a sentence for the ground.
     pub reason: String,
+    /// The language that the reason is in.
+    pub reason_language: Language,
 }
 
 impl<'a> Refusal<'a> {
@@ -189,6 +191,7 @@ impl<'a> Found<'a> {
         let model = policy.model();
         let ministry = who.ministry.map(|m| &model.ministries[m.at()]);
         let alternatives = self.alternatives.into_iter();
+        let reason = self.rule.and_then(|rule| rule.reason.as_ref());
         Refusal {
             asked,
             incident,
@@ -201,16 +204,23 @@ impl<'a> Found<'a> {
             references: self.references,
             alternatives: alternatives.map(|s| policy.service(s)).collect(),
             procedure: model.procedure.as_ref(),
-            contact: ministry
-                .and_then(|m| m.contact.as_deref())
-                .or(model.contact.as_deref()),
-            reason: match (self.rule.and_then(|rule| rule.reason.as_ref()), self.ground) {
+            contact: contact(policy, who),
+            reason: match (reason, self.ground) {
                 (Some(reason), _) => reason.in_language(language).to_owned(),
                 (None, Some(ground)) => sentence(ground, evidence, language),
                 (None, None) => String::new(),
             },
+            reason_language: reason.map_or(language, |reason| reason.language(language)),
         }
     }
+}
+
+/// Whom somebody asks: the own ministry's contact, else the policy's.
+pub(super) fn contact<'a>(policy: &'a Policy, who: &Who) -> Option<&'a str> {
+    let model = policy.model();
+    let ministry = who.ministry.map(|m| &model.ministries[m.at()]);
+    let own = ministry.and_then(|ministry| ministry.contact.as_deref());
+    own.or(model.contact.as_deref())
 }
 
 fn service(policy: &Policy, id: &str) -> Option<ServiceIx> {

@@ -16,6 +16,7 @@ fn text(fr: &str, en: &str) -> Localised {
     Localised {
         fr: fr.into(),
         en: en.into(),
+        alone: None,
     }
 }
 
@@ -135,6 +136,7 @@ impl Case {
             procedure: Some(&self.procedure),
             contact: Some("ssi@interieur.example"),
             reason: self.reason.to_owned(),
+            reason_language: Language::French,
         }
     }
 }
@@ -307,5 +309,72 @@ fn the_audience_is_told_by_what_it_accepts() {
             expected,
             "{accept:?} {language:?}"
         );
+    }
+}
+
+/// A text that the policy gives in one language is marked on the page of the other.
+#[test]
+fn a_text_in_another_language_is_marked() {
+    let mut case = Case::usual();
+    let alone = |alone, words: &str| Localised {
+        alone: Some(alone),
+        ..text(words, words)
+    };
+    case.ministry = alone(Language::French, "Préfecture");
+    case.procedure = alone(
+        Language::English,
+        "Write to the CIO. https://cio.example/ask",
+    );
+    case.alternatives[0].country = Some(octroi_policy::catalogue::Country::parse("FR").unwrap());
+    let (french, english) = (
+        case.reply(Audience::default()).body,
+        case.reply(audience("text/html", "en")).body,
+    );
+    for marked in [
+        "<span lang=\"fr\">Préfecture</span>",
+        "<span lang=\"fr\">La Suite, Messagerie</span>",
+        "<span lang=\"fr\">Données sensibles : SecNumCloud exigé.</span>",
+    ] {
+        assert!(english.contains(marked), "no {marked} in {english}");
+        assert!(!french.contains("lang=\"fr\">P"), "{french}");
+    }
+    let procedure = "<span lang=\"en\">Write to the CIO.</span> \
+        <a href=\"https://cio.example/ask\">https://cio.example/ask</a>";
+    assert!(french.contains(procedure), "{french}");
+    assert!(!english.contains("lang=\"en\">Write"), "{english}");
+}
+
+#[test]
+fn a_contact_is_a_link_only_where_it_is_an_address() {
+    let linked = |contact: &str| {
+        let case = Case::usual();
+        let refusal = Refusal {
+            contact: Some(contact),
+            ..case.refusal()
+        };
+        let page = Reply::refusal(&refusal, Audience::default()).body;
+        let (_, after) = page.split_once("Contact\u{a0}: ").unwrap();
+        after
+            .split_once("</p>")
+            .map(|(it, _)| it.to_owned())
+            .unwrap()
+    };
+    assert_eq!(
+        linked("ssi@a.example"),
+        "<a href=\"mailto:ssi@a.example?subject=Incident%207ZQ4-0M1K-TXBE-93RA\">ssi@a.example</a>"
+    );
+    assert_eq!(
+        linked("https://aide.example/"),
+        "<a href=\"https://aide.example/\">https://aide.example/</a>"
+    );
+    for text in [
+        "poste 12 34",
+        "javascript:alert(1)",
+        "a@b@c.example",
+        "@a.example",
+        "a@b.example?cc=c@d.example",
+        "a b@c.example",
+    ] {
+        assert!(!linked(text).contains("<a"), "{text}");
     }
 }

@@ -5,7 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 use octroi_policy::catalogue::Language;
 
-use super::{Words, document, facts, way_on, words};
+use super::words::{Words, words};
+use super::{Page, alternatives, facts, number, prose, reach, texts};
+use super::{marked, service_name};
 use crate::refusals::KEPT_FOR;
 use crate::reply::Recent;
 use crate::reply::recent::Recalled;
@@ -79,6 +81,7 @@ pub(in crate::reply) fn recent(recent: &Recent<'_>, language: Language) -> Strin
     };
     let has_way = recent.procedure.is_some() || recent.contact.is_some();
     let body = html! {
+        h1 .calm { (own.title) }
         p { (own.seen_as) " " code { (recent.source) } "." }
         @if recent.refusals.is_empty() { p { (own.none) } }
         @for (number, one) in recent.refusals.iter().enumerate() {
@@ -87,17 +90,38 @@ pub(in crate::reply) fn recent(recent: &Recent<'_>, language: Language) -> Strin
         @if has_way {
             section id="derogation" aria-labelledby="derogation-title" {
                 h2 id="derogation-title" { (words.derogation) }
-                @if let Some(procedure) = recent.procedure { p { (procedure.in_language(language)) } }
-                @if let Some(contact) = recent.contact { p { (words.contact) (words.colon) (contact) } }
+                @if let Some(procedure) = recent.procedure { p { (prose(procedure, language)) } }
+                @if let Some(contact) = recent.contact { p { (words.contact) (words.colon) (reach(contact, None)) } }
             }
         }
-        footer { p { (own.kept) } }
+        p { (own.kept) }
     };
-    document(language, own.title, &body)
+    let page = Page {
+        title: own.title,
+        ministry: recent.ministry,
+        nav: &other_language(language),
+        body: &body,
+    };
+    page.write(language)
+}
+
+/// The way to the same page in the other language, which says so in that language.
+fn other_language(language: Language) -> Markup {
+    let (name, other) = match language {
+        Language::French => ("English", Language::English),
+        Language::English => ("Français", Language::French),
+    };
+    let (_, tag) = words(other);
+    let own = words(language).0;
+    html! {
+        nav aria-label=(own.languages) {
+            a href={ "/?lang=" (tag) } lang=(tag) hreflang=(tag) { (name) }
+        }
+    }
 }
 
 fn article(
-    number: usize,
+    number_of_it: usize,
     one: &Recalled<'_>,
     now: Timestamp,
     own: &Own,
@@ -105,7 +129,7 @@ fn article(
     language: Language,
     has_way: bool,
 ) -> Markup {
-    let title = format!("refusal-{}", number + 1);
+    let title = format!("refusal-{}", number_of_it + 1);
     let refusal = &one.refusal;
     let when = html! {
         dt { (own.when) }
@@ -117,12 +141,13 @@ fn article(
     };
     html! {
         article aria-labelledby=(title) {
-            h2 id=(title) { (refusal.name()) }
-            p { (refusal.reason) }
+            h2 id=(title) { (service_name(refusal, language)) }
+            p { (marked(&refusal.reason, refusal.reason_language, language)) }
             (facts(refusal, words, language, &when))
-            (way_on(refusal, words, language, h3))
+            (alternatives(refusal, words, language, h3))
+            (texts(refusal, words, language, h3))
             p {
-                (words.incident) (words.colon) code { (refusal.incident) }
+                (words.incident) (words.colon) (number(refusal.incident))
                 @if has_way { br; a href="#derogation" { (words.derogation) } }
             }
         }

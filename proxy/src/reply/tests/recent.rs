@@ -24,6 +24,7 @@ fn recent<'a>(case: &'a Case, times: u32) -> Recent<'a> {
         source: "192.0.2.7".parse().unwrap(),
         now: NOW.parse().unwrap(),
         refusals: vec![one],
+        ministry: Some(&case.ministry),
         procedure: Some(&case.procedure),
         contact: Some("ssi@interieur.example"),
     }
