@@ -19,6 +19,7 @@ mod evidence;
 mod explicit;
 mod ledger;
 mod malformed;
+mod pages;
 mod readme;
 mod reload;
 mod selfservice;

@@ -4,16 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Which Debian package brings which program.
-const PACKAGES: [(&str, &str); 9] = [
+const PACKAGES: [(&str, &str); 13] = [
     ("curl", "curl"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
     ("git", "git"),
+    ("node", "nodejs"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("bash", "bash"),
     ("timeout", "coreutils"),
+    ("unshare", "util-linux"),
+    ("ip", "iproute2"),
+    ("jq", "jq"),
 ];
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
