@@ -20,6 +20,7 @@ mod explicit;
 mod ledger;
 mod malformed;
 mod pages;
+mod people;
 mod readme;
 mod reload;
 mod selfservice;

@@ -23,7 +23,7 @@ fn transcripts(readme: &str) -> Vec<(usize, usize)> {
 
 #[test]
 fn the_readme_shows_what_the_gate_says() {
-    let _turn = README.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let readme = readme();
     let world = Plan::example().start();
     world.tls_origin("outlook.office.com", 10, http());
@@ -49,11 +49,16 @@ fn the_readme_shows_what_the_gate_says() {
 /// Both tests of this file may rewrite the README: one after the other.
 static README: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
-fn readme() -> String {
+/// For another file's test of the README.
+pub(crate) fn turn() -> std::sync::MutexGuard<'static, ()> {
+    README.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+pub(crate) fn readme() -> String {
     std::fs::read_to_string(repository().join("README.md")).unwrap()
 }
 
-fn compare(readme: &str, made: String) {
+pub(crate) fn compare(readme: &str, made: String) {
     if std::env::var_os("OCTROI_UPDATE_README").is_some() {
         std::fs::write(repository().join("README.md"), made).unwrap();
     } else {
@@ -148,7 +153,7 @@ const TABLE: &str = "| metric | labels | says |\n| --- | --- | --- |\n";
 /// The table of metrics is what a gate exposes once everything has happened to it.
 #[test]
 fn the_readme_lists_every_metric() {
-    let _turn = README.lock().unwrap_or_else(|e| e.into_inner());
+    let _turn = turn();
     let readme = readme();
     let start = readme.find(TABLE).expect("the table of metrics") + TABLE.len();
     let rows = readme[start..]

@@ -12,7 +12,7 @@ use super::tools::{Running, tool};
 use super::{Block, eventually};
 
 pub(crate) struct Prometheus {
-    _child: Running,
+    _child: Option<Running>,
     address: SocketAddr,
 }
 
@@ -37,7 +37,7 @@ impl Prometheus {
             .arg("--log.level=warn");
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let prometheus = Self {
-            _child: Running(command.spawn().unwrap()),
+            _child: Some(Running(command.spawn().unwrap())),
             address,
         };
         eventually("Prometheus has scraped the gate", || {
@@ -45,6 +45,14 @@ impl Prometheus {
             (!up.is_empty()).then_some(())
         });
         prometheus
+    }
+
+    /// One that somebody else started.
+    pub(crate) fn at(address: SocketAddr) -> Self {
+        Self {
+            _child: None,
+            address,
+        }
     }
 
     /// The values that an instant query gives, or Prometheus' own words about it.
