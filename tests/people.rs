@@ -184,13 +184,17 @@ impl Day {
             dns.v4(name, address.into());
         }
         let origin = Origin::tcp([203, 0, 113, 10].into(), 80, http());
-        let desk = Desk::new();
+        let desks: Vec<(Person, Desk)> = SECTIONS.map(|(_, person)| (person, Desk::new())).into();
         let text = readme();
         let mut made = text.clone();
         let mut said = Vec::new();
         let all = blocks(&text);
         for block in all.iter().filter(|block| !block.is_transcript) {
             let content = &text[block.start..block.end];
+            let (_, desk) = desks
+                .iter()
+                .find(|(person, _)| *person == block.person)
+                .unwrap();
             said.push((block, desk.work(block, content)));
         }
         for (block, content) in said.iter().rev() {
@@ -240,37 +244,45 @@ fn both_attempts_are_everywhere() {
     };
     assert_eq!(logged("www.pastebin.example", "deny"), denied, "{log}");
     assert_eq!(logged("www.partner.example", "allow"), allowed, "{log}");
-    dashboard_shows_refusals();
+    dashboard_shows_both();
 }
 
-/// The panel of refusals, asked of the Prometheus that the security team started, moves with new tries.
-fn dashboard_shows_refusals() {
+/// The dashboard's panels of what was refused and what was allowed, asked of the Prometheus that the
+/// security team started, move with new tries.
+fn dashboard_shows_both() {
+    let prometheus = Prometheus::at(([127, 0, 0, 1], 9090).into());
+    let refused = panel("Refused and observed, by ministry and service", "\"deny\"");
+    let allowed = panel("Allowed, observed, refused", "\"allow\"");
+    let tries = [
+        (refused, "127.0.0.2", "http://www.pastebin.example/"),
+        (allowed, "127.0.0.4", "http://www.partner.example/"),
+    ];
+    for (expression, from, url) in tries {
+        eventually(&format!("the panel moves: {expression}"), || {
+            let mut curl = tool("curl");
+            curl.args(["-s", "-o", "/dev/null", "-x", "http://127.0.0.1:3128"]);
+            curl.args(["--interface", from, url]).status().unwrap();
+            let values = prometheus.query(&expression).unwrap();
+            values.iter().any(|value| *value > 0.0).then_some(())
+        });
+    }
+}
+
+/// The query of a panel that asks for a verdict, for the ministry of the two.
+fn panel(title: &str, verdict: &str) -> String {
     let file = repository().join("dashboards/overview.json");
     let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
-    let title = "Refused and observed, by ministry and service";
     let panel = panels.iter().find(|panel| panel["title"] == title).unwrap();
-    let expression = panel["targets"][0]["expr"].as_str().unwrap();
-    let expression = expression
+    let queries = panel["targets"].as_array().unwrap().iter();
+    let mut queries = queries.map(|target| target["expr"].as_str().unwrap());
+    let query = queries.find(|query| query.contains(verdict)).unwrap();
+    let query = query
         .replace("$ministry", "essai")
         .replace("$service", ".*");
-    let expression = expression.replace("$__range", "5m");
-    let prometheus = Prometheus::at(([127, 0, 0, 1], 9090).into());
-    eventually("the panel of refusals moves", || {
-        let mut curl = tool("curl");
-        curl.args([
-            "-s",
-            "-x",
-            "http://127.0.0.1:3128",
-            "--interface",
-            "127.0.0.2",
-        ]);
-        curl.args(["-o", "/dev/null", "http://www.pastebin.example/"])
-            .status()
-            .unwrap();
-        let values = prometheus.query(&expression).unwrap();
-        values.iter().any(|value| *value >= 1.0).then_some(())
-    });
+    query
+        .replace("$__range", "5m")
+        .replace("$__rate_interval", "1m")
 }
 
 /// Where blocks are run.

@@ -68,6 +68,8 @@ impl Sensitivity {
 pub struct Workload {
     /// Its id, unique within its ministry, a metric label.
     pub id: Id,
+    /// What people call it.
+    pub name: Option<Localised>,
     /// Whose it is; `None` = unassigned.
     pub ministry: Option<MinistryIx>,
     /// How sensitive its data is.

@@ -128,6 +128,7 @@ fn build_workload(
     let listeners = it.listeners.iter().flat_map(|values| &values.items);
     let workload = Workload {
         id: it.id.value.as_str().into(),
+        name: it.name.as_ref().map(values::localised),
         ministry: Some(ministry),
         sensitivity: check
             .sensitivity(&it.sensitivity, file)
@@ -253,6 +254,7 @@ fn unassigned(check: &mut Check<'_>, documents: &Documents) -> Workload {
         .and_then(|text| check.permission(text, file));
     Workload {
         id: "unassigned".into(),
+        name: None,
         ministry: None,
         sensitivity: sensitivity.unwrap_or(Sensitivity::Sensitive),
         sources: Vec::new(),

@@ -38,6 +38,7 @@ fn workload(
 ) -> Workload {
     Workload {
         id: id.into(),
+        name: None,
         ministry: ministry.map(MinistryIx),
         sensitivity,
         sources: source.iter().map(|net| net.parse().unwrap()).collect(),

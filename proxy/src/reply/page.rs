@@ -179,16 +179,26 @@ fn facts(refusal: &Refusal<'_>, words: &Words, language: Language, first: &Marku
             }
             @if let Some(service) = refusal.service { dt { (words.service) } dd { (name_of(service, language)) } }
             dt { (words.from) }
-            dd {
-                @match refusal.ministry {
-                    Some(ministry) => (text(ministry, language)),
-                    None => (words.unassigned),
-                }
-                ", " (refusal.workload)
-            }
+            dd { (from(refusal, words, language)) }
             @match refusal.rule {
                 Some(rule) => { dt { (words.rule) } dd { code { (rule) } } }
                 None => { dt { (words.reason) } dd { code lang="en" { (refusal.ground) } } }
+            }
+        }
+    }
+}
+
+/// Whose machine it is, in words that its user knows.
+fn from(refusal: &Refusal<'_>, words: &Words, language: Language) -> Markup {
+    html! {
+        @match refusal.ministry {
+            None => (words.unassigned),
+            Some(ministry) => {
+                (text(ministry, language)) ", "
+                @match refusal.workload_name {
+                    Some(name) => (text(name, language)),
+                    None => (refusal.workload),
+                }
             }
         }
     }

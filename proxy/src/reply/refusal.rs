@@ -22,6 +22,8 @@ pub struct Refusal<'a> {
     pub ministry: Option<&'a Localised>,
     /// The workload's id.
     pub workload: &'a str,
+    /// What people call it.
+    pub workload_name: Option<&'a Localised>,
     /// The rule that refused, where one did.
     pub rule: Option<&'a str>,
     /// The name or address that refused it, where that is not what was asked for: a hop, an address.
@@ -190,6 +192,7 @@ impl<'a> Found<'a> {
     ) -> Refusal<'a> {
         let model = policy.model();
         let ministry = who.ministry.map(|m| &model.ministries[m.at()]);
+        let workload = policy.workload(who.workload());
         let alternatives = self.alternatives.into_iter();
         let reason = self.rule.and_then(|rule| rule.reason.as_ref());
         Refusal {
@@ -197,7 +200,8 @@ impl<'a> Found<'a> {
             incident,
             service: self.service.map(|s| policy.service(s)),
             ministry: ministry.map(|m| &m.name),
-            workload: &policy.workload(who.workload()).id,
+            workload: &workload.id,
+            workload_name: workload.name.as_ref(),
             rule: self.rule.map(|rule| &*rule.id),
             because: self.because,
             ground: self.ground.map_or("deny", |g| g.as_str()),

@@ -54,6 +54,7 @@ struct Case {
     asked: &'static str,
     service: Service,
     ministry: Localised,
+    workload: Localised,
     reference: Reference,
     alternatives: Vec<Service>,
     procedure: Localised,
@@ -77,6 +78,7 @@ impl Case {
             asked: "outlook.office.com:443",
             service: service("exchange-online", "Exchange Online", None),
             ministry: text("Ministère de l'Intérieur", "Ministry of the Interior"),
+            workload: text("Paie des agents", "Payroll"),
             reference: reference(
                 "r9",
                 text(
@@ -105,6 +107,7 @@ impl Case {
             asked: "\"><img src=x onerror=alert(1)>\r\nSet-Cookie: a=b",
             service: service("evil", evil, None),
             ministry: text(evil, evil),
+            workload: text(evil, evil),
             reference: reference("r", text(evil, evil), "javascript:alert(1)"),
             alternatives: vec![service(
                 "alt",
@@ -128,6 +131,7 @@ impl Case {
             service: Some(&self.service),
             ministry: Some(&self.ministry),
             workload: "paie",
+            workload_name: Some(&self.workload),
             rule: Some("r9-sensitive-data"),
             because: Some(self.hop.clone()),
             ground: "deny",

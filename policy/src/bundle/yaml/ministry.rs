@@ -24,8 +24,7 @@ pub(crate) struct Ministry {
 #[serde(deny_unknown_fields, expecting = "a workload")]
 pub(crate) struct Workload {
     pub(crate) id: Text,
-    #[serde(rename = "name")]
-    pub(crate) _name: Option<Localised>,
+    pub(crate) name: Option<Localised>,
     pub(crate) sensitivity: Text,
     pub(crate) sources: Option<Values>,
     pub(crate) certificates: Option<Values>,
