@@ -2,7 +2,7 @@
 //! full, and the oldest of those set aside removed.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -21,6 +21,11 @@ const PERMISSIONS: u32 = 0o640;
 /// sort by age. Files named otherwise, such as logrotate's, are nobody's business here.
 const STAMP: &str = "%Y%m%dT%H%M%S%.6fZ";
 const STAMP_LENGTH: usize = "20261124T101500.000000Z".len();
+
+/// How every line begins.
+const LINE_START: &[u8] = br#"{"@timestamp":"#;
+/// More bytes than a line has: its longest parts are names of 253 bytes and what fits a DNS answer.
+const LONGEST_LINE: u64 = 1 << 20;
 
 pub(super) struct LogFile {
     path: PathBuf,
@@ -123,17 +128,47 @@ fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
         return Ok((file, None));
     }
     let mut size = meta.len();
-    if size > 0 && ends_within_a_line(path, size) {
-        // Who wrote it was killed: what comes now is a line of its own.
-        size += file.write(b"\n")? as u64;
+    if !is_alone(&file) {
+        return Ok((file, Some(size)));
     }
+    // Who wrote it was killed in the middle of a line. A file that cannot be read is not looked at.
+    let torn = torn_tail(path, size).unwrap_or_default();
+    if torn.is_empty() {
+        return Ok((file, Some(size)));
+    }
+    let bytes = torn.len() as u64;
+    if is_ours(&torn) && file.set_len(size - bytes).is_ok() {
+        tracing::warn!(file = %path.display(), bytes, "the audit log ended in the middle of a line, which is removed");
+        return Ok((file, Some(size - bytes)));
+    }
+    // Not ours to remove, or not allowed: what comes now is a line of its own.
+    size += file.write(b"\n")? as u64;
     Ok((file, Some(size)))
 }
 
-fn ends_within_a_line(path: &Path, size: u64) -> bool {
-    let mut last = [b'\n'];
-    let read = File::open(path).and_then(|file| file.read_exact_at(&mut last, size - 1));
-    read.is_ok() && last != [b'\n']
+/// Whether no other gate writes it, such as the one that this one takes over from: the line that
+/// it is in the middle of is its own to end. Who writes holds a lock shared with all who do.
+fn is_alone(file: &File) -> bool {
+    let is_alone = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    if let Err(error) = file.try_lock_shared() {
+        tracing::debug!(%error, "the audit log cannot be locked");
+    }
+    is_alone
+}
+
+/// What stands behind the last line break, or a part of it if that is longer than any line.
+fn torn_tail(path: &Path, size: u64) -> io::Result<Vec<u8>> {
+    let length = size.min(LONGEST_LINE);
+    let mut tail = vec![0; usize::try_from(length).unwrap_or(0)];
+    File::open(path)?.read_exact_at(&mut tail, size - length)?;
+    let start = tail.iter().rposition(|&byte| byte == b'\n');
+    Ok(tail.split_off(start.map_or(0, |at| at + 1)))
+}
+
+/// A line of the log, or the beginning of one.
+fn is_ours(torn: &[u8]) -> bool {
+    let length = torn.len().min(LINE_START.len());
+    torn[..length] == LINE_START[..length]
 }
 
 /// The stamps of the files set aside, oldest first.
@@ -228,14 +263,55 @@ mod tests {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 7);
     }
 
-    #[test]
-    fn a_line_that_was_never_finished_stays_alone() {
+    /// Opens a file that says `before`, writes a line, and gives what it then says.
+    fn continued(before: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
-        fs::write(&path, "{\"n\":1}\n{\"n\":").unwrap();
+        fs::write(&path, before).unwrap();
         let mut log = LogFile::open(&path, None).unwrap();
-        log.write(b"{\"n\":2}\n").unwrap();
+        log.write(b"next\n").unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "{\"n\":1}\n{\"n\":\n{\"n\":2}\n");
+        assert_eq!(log.size, Some(text.len() as u64));
+        text
+    }
+
+    #[test]
+    fn a_line_that_was_never_finished_is_removed_if_it_is_ours() {
+        let whole = "{\"@timestamp\":1}\n";
+        for torn in [
+            "{",
+            "{\"@times",
+            "{\"@timestamp\":",
+            "{\"@timestamp\":\"2026-11-24T10",
+        ] {
+            assert_eq!(
+                continued(&format!("{whole}{torn}")),
+                format!("{whole}next\n")
+            );
+            assert_eq!(continued(torn), "next\n");
+        }
+        assert_eq!(continued(whole), format!("{whole}next\n"));
+        for other in ["{\"n\":1}\n{\"n\":", "x", &"x".repeat(3 << 20)] {
+            assert_eq!(continued(other), format!("{other}\nnext\n"));
+        }
+    }
+
+    /// During an upgrade two gates write one file: what is half written is about to be whole.
+    #[test]
+    fn a_line_that_another_gate_is_writing_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let mut old = LogFile::open(&path, None).unwrap();
+        old.write(b"{\"@timestamp\":").unwrap();
+        let mut new = LogFile::open(&path, None).unwrap();
+        old.write(b"1}\n").unwrap();
+        new.write(b"next\n").unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "{\"@timestamp\":1}\nnext\n");
+        // When both are gone, who comes is alone.
+        drop((old, new));
+        fs::write(&path, "{\"@timestamp\":").unwrap();
+        LogFile::open(&path, None).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"");
     }
 }
