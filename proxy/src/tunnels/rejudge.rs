@@ -15,8 +15,8 @@ use super::{REVOKE_WITHIN, Tally, judge_again};
 use crate::gate::Gate;
 
 /// How often the clock is looked at: timers do not follow a wall clock that jumps, nor a machine
-/// that slept.
-const LOOK: Duration = Duration::from_secs(30);
+/// that slept. Less than [`REVOKE_WITHIN`], which holds then too.
+const LOOK: Duration = Duration::from_secs(3);
 /// A date that is due at once on a clock that lags behind the timer is not spun for.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -152,7 +152,7 @@ tested_at: 2026-05-01
     fn the_pause_ends_at_the_next_date_and_never_lasts_long() {
         let policy = policy();
         for (now, expect) in [
-            ("2026-09-30T09:59:56Z", Duration::from_secs(4)),
+            ("2026-09-30T09:59:58Z", Duration::from_secs(2)),
             ("2026-09-30T09:00:00Z", LOOK),
             ("2026-09-30T10:00:00Z", LOOK),
         ] {
