@@ -463,7 +463,8 @@ fn a_source_has_so_many_connections_and_no_more() {
     }
     let mut late = world.ordinary();
     late.send("CONNECT news.example:443 HTTP/1.1\r\nHost: news.example:443\r\n\r\n");
-    assert_eq!(late.head().status, 503);
+    let head = late.head();
+    assert_eq!((head.status, head.field("retry-after")), (503, Some("5")));
     let elsewhere = world.wire(world.block.ip(203)).connect("news.example:443");
     assert_eq!(elsewhere.status, 200, "others are not hindered");
     world.gate.counted("octroi_client_errors_total", &[], 1);

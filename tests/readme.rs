@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::harness::client::{client_hello, with_ech};
+use crate::harness::client::{Wire, client_hello, with_ech};
 use crate::harness::eventually;
 use crate::harness::origin::{echo, http};
 use crate::harness::tools::tool;
@@ -160,7 +160,8 @@ fn the_readme_lists_every_metric() {
         .lines()
         .take_while(|line| line.starts_with('|'));
     let end = start + rows.map(|line| line.len() + 1).sum::<usize>();
-    let world = Plan::example().start();
+    let plan = Plan::example().set("limits", "flows: { per_source: 9 }");
+    let world = plan.start();
     everything_happens(&world);
     let rows: String = families(&world)
         .into_iter()
@@ -207,6 +208,11 @@ fn everything_happens(world: &World) {
     let text = std::fs::read_to_string(&list).unwrap();
     std::fs::write(&list, format!("{text}soon.example\n")).unwrap();
     assert!(revoked.rest().is_empty());
+    // More flows of one machine than it may have.
+    let mut held: Vec<_> = (0..10).map(|_| world.wire(from)).collect();
+    let ask = |wire: &mut Wire| wire.connect("news.example:443").status;
+    assert!(held.iter_mut().any(|wire| ask(wire) == 503));
+    drop(held);
     eventually("every flow is closed", || {
         let metrics = world.gate.metrics();
         let families = [

@@ -3,7 +3,7 @@
 mod code;
 mod findings;
 mod render;
-pub(crate) mod suggest;
+pub mod suggest;
 
 pub use code::{Code, Severity};
 pub use findings::Findings;

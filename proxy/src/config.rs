@@ -23,7 +23,7 @@ use serde::Deserialize;
 pub use admin::Admin;
 pub use audit::{Audit, ClientAddress, OnFailure, Rotation, Sink};
 pub use dns::{Dns, Servers};
-pub use limits::{Connections, Limits};
+pub use limits::{Connections, Figures, Limits, Shares};
 pub use listeners::{Listener, ListenerMode};
 pub use pac::Pac;
 pub use problem::{ConfigError, Problem};
@@ -171,7 +171,7 @@ fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
         policy: policy.unwrap_or(PolicySource::Embedded),
         dns: dns::meaning(&typed.dns, sense),
         upstream: upstream::meaning(&typed.upstream, sense),
-        limits: limits::meaning(&typed.limits, sense),
+        limits: limits::meaning(typed.limits, sense),
         audit: audit::meaning(&typed.audit, sense),
         drain_timeout: sense.duration(
             "drain_timeout",

@@ -11,6 +11,7 @@ use crate::limits::Admission;
 use crate::refusals::Refusals;
 use crate::relay::Stop;
 use crate::reload::Handle;
+use crate::shares::Shares;
 use crate::tunnels::Tunnels;
 use crate::upstream::Dialler;
 
@@ -31,6 +32,8 @@ pub struct Gate {
     pub dialler: Dialler,
     /// The way in.
     pub admission: Arc<Admission>,
+    /// What each source, workload and ministry may use of it.
+    pub shares: Arc<Shares>,
     /// The tunnels that are open.
     pub tunnels: Arc<Tunnels>,
     /// Tells all of them to end.

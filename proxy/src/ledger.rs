@@ -134,6 +134,8 @@ pub enum CloseReason {
     DnsFailed,
     /// No address of the target could be reached.
     Unreachable,
+    /// It was permitted, and one too many.
+    Limited,
     /// Nothing moved for too long.
     IdleTimeout,
     /// A connection broke.
@@ -155,6 +157,7 @@ impl CloseReason {
             CloseReason::Denied => "denied",
             CloseReason::DnsFailed => "dns-failed",
             CloseReason::Unreachable => "unreachable",
+            CloseReason::Limited => "limited",
             CloseReason::IdleTimeout => "idle-timeout",
             CloseReason::Reset => "reset",
             CloseReason::Revoked => "revoked",

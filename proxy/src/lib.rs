@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | accept | [`listener`], [`limits`] | takes a connection in, or answers 503 at once |
 //! | read | [`request`] | one strict request head, in time and within its size |
-//! | who, what, may it | [`passage`] | one flow: its evidence and each judgement of it, by `octroi-policy` |
+//! | who, what, may it | [`passage`], [`shares`] | one flow: its evidence, each judgement of it by `octroi-policy`, its place among those of its source, workload and ministry |
 //! | resolve | [`dns`] | the name to its whole CNAME chain and addresses, all of which are judged |
 //! | dial | [`upstream`] | exactly the addresses that a permit covers |
 //! | 200, then peek | [`client_hello`] | the first words inside a tunnel, judged before any byte goes on |
@@ -62,5 +62,6 @@ pub mod reply;
 pub mod request;
 pub mod selfservice;
 pub mod server;
+pub mod shares;
 pub mod tunnels;
 pub mod upstream;

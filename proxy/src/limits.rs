@@ -97,6 +97,19 @@ impl Admission {
         self.live.load(Ordering::Acquire)
     }
 
+    /// How near the limits are, of all and of the source with most: 0 = unused, 1 = the next
+    /// connection is refused.
+    #[must_use]
+    pub fn usage(&self) -> (f64, f64) {
+        let of = |count: usize, most: usize| count as f64 / most as f64;
+        let most_of = |shard| locked(shard).values().copied().max().unwrap_or(0);
+        let of_source = self.sources.iter().map(most_of).max().unwrap_or(0);
+        (
+            of(self.live(), self.most),
+            of(of_source, self.most_per_source),
+        )
+    }
+
     /// Waits until there are none.
     pub async fn none_left(&self) {
         loop {
@@ -115,12 +128,13 @@ impl Admission {
     }
 
     fn shard(&self, source: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        let at = self.hasher.hash_one(source) as usize % SHARDS;
-        // The table is whole after every statement that touches it: a panic elsewhere spoils nothing.
-        self.sources[at]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        locked(&self.sources[self.hasher.hash_one(source) as usize % SHARDS])
     }
+}
+
+/// The table is whole after every statement that touches it: a panic elsewhere spoils nothing.
+fn locked(shard: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A connection that counts against the limits.

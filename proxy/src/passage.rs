@@ -23,6 +23,7 @@ use crate::listener::Client;
 use crate::refusals::Kept;
 use crate::reply::{About, Audience, Refusal, Reply};
 use crate::request::Request;
+use crate::shares::{Limited, Place};
 use crate::tunnels::Round;
 use crate::upstream::{DialError, Permit};
 
@@ -36,6 +37,8 @@ pub struct Passage {
     round: Round,
     audience: Audience,
     entry: Entry,
+    /// Held as long as the flow lasts.
+    place: Place,
 }
 
 /// A decision and the policy it was made by.
@@ -50,6 +53,8 @@ pub struct Judged {
 pub enum Stopped {
     /// The policy denies it.
     Denied(Box<Judged>),
+    /// Its source, workload or ministry has no place for it.
+    Limited(Box<Limited>),
     /// The target could not be resolved.
     Unresolved(Fault),
     /// The origin could not be reached.
@@ -97,6 +102,7 @@ impl Passage {
             round: gate.tunnels.round(),
             audience: request.audience,
             entry,
+            place: Place::default(),
         }
     }
 
@@ -118,13 +124,15 @@ impl Passage {
         self.audience
     }
 
-    /// Judges the names; if they pass, resolves them and judges chain and addresses. A name that
-    /// is denied by itself is never resolved.
+    /// Judges the names; if they pass, takes the flow's place among those of its source, workload
+    /// and ministry, then resolves the names and judges chain and addresses. A name that is denied
+    /// by itself is never resolved, and takes no place: it is an attempt, however many there are.
     ///
     /// # Errors
-    /// [`Stopped`] for a denial, or a name that does not resolve.
+    /// [`Stopped`] for a denial, a limit, or a name that does not resolve.
     pub async fn permit(&mut self) -> Result<Permit, Stopped> {
         let mut judged = self.judge()?;
+        self.take_place(&judged)?;
         let addresses = match self.evidence.target.clone() {
             Host::Address(address) => vec![address],
             Host::Name(name) => {
@@ -181,6 +189,17 @@ impl Passage {
         }
     }
 
+    /// The flow belongs from now on to whom this judgement took it for, whatever policy comes.
+    fn take_place(&mut self, judged: &Judged) -> Result<(), Stopped> {
+        let (policy, who) = (&judged.policy, &judged.decision.who);
+        let taken = self
+            .gate
+            .shares
+            .take(policy, who, self.evidence.source.address);
+        self.place = taken.map_err(Stopped::Limited)?;
+        Ok(())
+    }
+
     /// Keeps a refusal for the client to read about: browsers hide what it is answered.
     fn remember(&self, policy: &Policy, decision: &Decision) {
         let Evidence {
@@ -210,6 +229,13 @@ impl Passage {
                     Refusal::new(policy, decision, &asked, &incident, self.audience.language);
                 Reply::refusal(&refusal, self.audience)
             }
+            Stopped::Limited(limited) => {
+                let reply = self.fault(&limited.fault());
+                match limited.wait {
+                    Some(wait) => reply.retry_after(wait),
+                    None => reply,
+                }
+            }
             Stopped::Unresolved(fault) | Stopped::Unreachable(fault) => self.fault(fault),
         }
     }
@@ -231,13 +257,18 @@ impl Passage {
     }
 
     /// Ends a flow that does not go on.
-    pub fn close_stopped(self, stopped: &Stopped) {
+    pub fn close_stopped(mut self, stopped: &Stopped) {
         let (reason, detail) = match stopped {
             Stopped::Denied(_) => (CloseReason::Denied, None),
+            Stopped::Limited(limited) => {
+                self.entry.limited(Limited::clone(limited));
+                (CloseReason::Limited, Some(limited.reason()))
+            }
             Stopped::Unresolved(fault) => (CloseReason::DnsFailed, Some(fault.reason)),
             Stopped::Unreachable(fault) => (CloseReason::Unreachable, Some(fault.reason)),
         };
-        if let Some(reason) = detail {
+        if let (Stopped::Unresolved(_) | Stopped::Unreachable(_), Some(reason)) = (stopped, detail)
+        {
             self.gate.ledger.metrics().upstream_error(reason);
         }
         self.close(Close {

@@ -10,6 +10,7 @@ mod status;
 mod tests;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -30,6 +31,9 @@ pub const PSEUDONYM: &str = "octroi";
 
 /// The media type of proxy auto-configuration: what browsers ask for.
 const PAC: &str = "application/x-ns-proxy-autoconfig";
+
+/// Seconds after which to ask again where nobody can know when there will be room.
+const SOON: &str = "5";
 
 /// What happens to the connection after a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,6 +144,14 @@ impl Reply {
         }
     }
 
+    /// The same, and when it is worth while to ask again.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        let whole = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        self.set("Retry-After", &whole.max(1).to_string());
+        self
+    }
+
     fn set(&mut self, name: &'static str, value: &str) {
         self.fields.retain(|(field, _)| *field != name);
         self.fields.push((name, value.to_owned()));
@@ -163,7 +175,7 @@ impl Reply {
             fields.push(("Referrer-Policy", "no-referrer".to_owned()));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            fields.push(("Retry-After", "5".to_owned()));
+            fields.push(("Retry-After", SOON.to_owned()));
         }
         Self {
             status,

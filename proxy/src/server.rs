@@ -21,6 +21,7 @@ use crate::forward::{self, Forwarder};
 use crate::gate::Gate;
 use crate::limits::POOL;
 use crate::listener::{Bound, Front};
+use crate::shares;
 use crate::tunnels;
 
 mod drain;
@@ -146,6 +147,9 @@ pub fn run(gate: Arc<Gate>, bound: Vec<Bound>, sockets: Vec<Listen>, extras: Vec
         server.add_boxed_service(extra);
     }
     server.add_service(tunnels::service(Arc::clone(&gate)));
+    if !gate.shares.is_unlimited() {
+        server.add_service(shares::service(Arc::clone(&gate)));
+    }
     server.add_service(drain::service(gate, drain_timeout));
     server.run(RunArgs {
         shutdown_signal: Box::new(drain::Signals),

@@ -6,10 +6,8 @@ const MAX_LENGTH: usize = 64;
 const MAX_CANDIDATES: usize = 20_000;
 
 /// The candidate nearest to `text`, if one is near enough: about a third of its letters may differ.
-pub(crate) fn nearest<'a>(
-    text: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let length = text.chars().count();
     if length == 0 || length > MAX_LENGTH {
         return None;

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
+use octroi_policy::Policy;
 use octroi_policy::check::compile;
 use serde_json::{Value, json};
 
 use super::{NO, complain, say, unreadable};
 use crate::config::{Config, ConfigError, PolicySource, Problem};
+use crate::shares;
 
 /// Enough of a file to tell which kind it is.
 const GLANCE: u64 = 1 << 20;
@@ -51,7 +53,7 @@ enum Format {
 pub(super) fn run(arguments: &Arguments) -> u8 {
     match arguments.path.as_deref() {
         Some(path) if is_config(path) => check_config(path, arguments.format),
-        path => check_bundle(path, arguments.format),
+        path => check_bundle(path, arguments.format, |_| None),
     }
 }
 
@@ -75,19 +77,24 @@ fn check_config(path: &Path, format: Format) -> u8 {
         Ok(config) => config,
         Err(error) => return config_is_wrong(&error, format),
     };
-    match &config.policy {
-        PolicySource::Path(policy) => check_bundle(Some(policy), format),
-        PolicySource::Embedded => check_bundle(None, format),
-    }
+    let bundle = match &config.policy {
+        PolicySource::Path(policy) => Some(policy.as_path()),
+        PolicySource::Embedded => None,
+    };
+    check_bundle(bundle, format, |policy| {
+        let problems = shares::unknown(&config.limits.shares, policy);
+        (!problems.is_empty()).then(|| ConfigError::Invalid {
+            path: path.to_owned(),
+            text: std::fs::read_to_string(path).unwrap_or_default(),
+            problems,
+        })
+    })
 }
 
 fn config_is_wrong(error: &ConfigError, format: Format) -> u8 {
     match format {
         Format::Text => complain(error),
-        Format::Json => {
-            let problem = |it: &Problem| json!({ "severity": "error", "message": it.message, "line": it.line, "column": it.column, "help": it.help });
-            say(Value::from_iter(error.problems().iter().map(problem)));
-        }
+        Format::Json => say(Value::from(problems(error))),
     }
     match error {
         ConfigError::Unreadable { .. } => error.exit_code(),
@@ -95,18 +102,39 @@ fn config_is_wrong(error: &ConfigError, format: Format) -> u8 {
     }
 }
 
-fn check_bundle(path: Option<&Path>, format: Format) -> u8 {
+fn problems(error: &ConfigError) -> Vec<Value> {
+    let problem = |it: &Problem| json!({ "severity": "error", "message": it.message, "line": it.line, "column": it.column, "help": it.help });
+    error.problems().iter().map(problem).collect()
+}
+
+/// Checks a bundle, and with `beside` what else rests on the policy that it makes.
+fn check_bundle(
+    path: Option<&Path>,
+    format: Format,
+    beside: impl FnOnce(&Policy) -> Option<ConfigError>,
+) -> u8 {
     let bundle = match super::bundle(path) {
         Ok(bundle) => bundle,
         Err(error) => return unreadable(&error),
     };
     let checked = compile(&bundle, Some(Timestamp::now()));
+    let wrong = checked.policy.as_ref().and_then(beside);
     match format {
         Format::Text if checked.findings.is_empty() => {
             say(format_args!("no findings, digest {}", bundle.digest()))
         }
         Format::Text => say(checked.findings.render(&bundle, super::colour()).trim_end()),
-        Format::Json => say(checked.findings.to_json(&bundle)),
+        Format::Json => {
+            let mut all = checked.findings.to_json(&bundle);
+            if let (Value::Array(all), Some(wrong)) = (&mut all, &wrong) {
+                all.extend(problems(wrong));
+            }
+            say(all);
+        }
     }
-    if checked.findings.has_errors() { NO } else { 0 }
+    if let (Format::Text, Some(wrong)) = (format, &wrong) {
+        complain(wrong);
+    }
+    let is_good = !checked.findings.has_errors() && wrong.is_none();
+    if is_good { 0 } else { NO }
 }

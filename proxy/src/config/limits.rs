@@ -1,8 +1,12 @@
 //! `limits:` how much of everything one client, or all of them, may use.
 
+pub mod shares;
+
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use shares::{Figures, Shares};
 
 use super::sense::{Sense, Text};
 
@@ -28,6 +32,8 @@ pub struct Limits {
     pub connections: Connections,
     /// Client connections of one source address.
     pub per_source: usize,
+    /// Flows of one source, ministry and workload.
+    pub shares: Shares,
     /// Live series of all metric families together.
     pub metric_series: usize,
     /// Bytes of a request head.
@@ -56,6 +62,7 @@ impl Default for Limits {
         Self {
             connections: Connections::Auto,
             per_source: DEFAULT_PER_SOURCE,
+            shares: Shares::default(),
             metric_series: DEFAULT_METRIC_SERIES,
             head: DEFAULT_HEAD,
             client_hello: DEFAULT_CLIENT_HELLO,
@@ -71,6 +78,8 @@ impl Default for Limits {
 pub(super) struct Typed {
     connections: Option<Text>,
     per_source: Option<Text>,
+    flows: shares::Typed,
+    new_flows: shares::TypedNew,
     metric_series: Option<Text>,
     head: Option<Text>,
     client_hello: Option<Text>,
@@ -82,7 +91,7 @@ pub(super) struct Typed {
 /// More descriptors than Linux lets a process have by default (`fs.nr_open`).
 const MOST_CONNECTIONS: usize = 1 << 20;
 
-pub(super) fn meaning(typed: &Typed, sense: &mut Sense<'_>) -> Limits {
+pub(super) fn meaning(typed: Typed, sense: &mut Sense<'_>) -> Limits {
     let second = Duration::from_secs(1);
     let reading = Duration::from_millis(100)..=Duration::from_mins(5);
     let default = Limits::default();
@@ -94,6 +103,7 @@ pub(super) fn meaning(typed: &Typed, sense: &mut Sense<'_>) -> Limits {
             default.per_source,
             1..=MOST_CONNECTIONS,
         ),
+        shares: shares::meaning(typed.flows, typed.new_flows, sense),
         metric_series: sense.number(
             "metric_series",
             typed.metric_series.as_ref(),

@@ -12,7 +12,7 @@ listeners:
   - { name: six, mode: explicit, address: "[::1]:3128" }
 dns: { servers: ["192.0.2.53", "[2001:db8::53]:5353"], timeout: 250ms, cache: 1000 }
 upstream: { connect_timeout: 3s, forbid: [private, metadata], allow_internal: [10.0.0.0/8, 192.0.2.1] }
-limits: { connections: 5000, per_source: 10, metric_series: 1000, head: 16KiB, client_hello: 32KiB, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
+limits: { connections: 5000, per_source: 10, metric_series: 1000, flows: { per_source: 100, per_workload: none, ministries: { culture: 4000 }, workloads: { culture/bureautique: 2000, paie: none } }, new_flows: { per_ministry: 500, burst: 10s }, head: 16KiB, client_hello: 32KiB, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
 audit: { path: logs/audit.jsonl, client_address: keyed-hash, key: audit.key, on_failure: serve, rotate: 1GiB, keep: 180 }
 drain_timeout: 30s
 admin: { address: "127.0.0.1:0" }
@@ -50,6 +50,30 @@ fn every_key_is_read() {
         (16 << 10, 32 << 10)
     );
     assert_eq!(config.limits.idle_timeout, Duration::from_secs(1800));
+    let Shares {
+        flows,
+        new_flows,
+        burst,
+    } = &config.limits.shares;
+    assert_eq!(
+        (flows.per_source, flows.ministry("culture")),
+        (Some(100), Some(4000))
+    );
+    assert_eq!(flows.workload("culture", "bureautique"), Some(2000));
+    assert_eq!(
+        (
+            flows.ministry("finances"),
+            flows.workload("finances", "paie")
+        ),
+        (None, None)
+    );
+    assert_eq!(new_flows.ministry("culture"), Some(500));
+    assert_eq!(
+        flows.to_string(),
+        "per_source: 100, culture: 4000, culture/bureautique: 2000, paie: none"
+    );
+    assert_eq!(Figures::default().to_string(), "none");
+    assert_eq!(*burst, Duration::from_secs(10));
     assert_eq!(
         config.audit.sink,
         Sink::File("/etc/octroi/logs/audit.jsonl".into())
@@ -100,6 +124,8 @@ fn a_bogus_key_in_any_table_is_refused() {
         "dns: { bogus: 1 }",
         "upstream: { bogus: 1 }",
         "limits: { bogus: 1 }",
+        "limits: { flows: { bogus: 1 } }",
+        "limits: { new_flows: { bogus: 1 } }",
         "audit: { bogus: 1 }",
         "admin: { bogus: 1 }",
         "pac: { bogus: 1 }",
@@ -157,6 +183,41 @@ fn a_key_and_its_use_are_written_together() {
     assert_eq!(never.audit.rotation, None);
     for text in ["rotate: 1KiB", "rotate: 256", "keep: 0", "keep: all"] {
         assert!(parse(&format!("audit: {{ {text} }}")).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn figures_are_whole_numbers_or_none() {
+    for (limits, told) in [
+        (
+            "flows: { per_source: 0 }",
+            "`0` is not a value of `per_source`",
+        ),
+        (
+            "flows: { ministries: { culture: many } }",
+            "`many` is not a value of `ministries`",
+        ),
+        (
+            "flows: { workloads: { paie: -1 } }",
+            "`-1` is not a value of `workloads`",
+        ),
+        (
+            "new_flows: { per_ministry: 1.5 }",
+            "`1.5` is not a value of `per_ministry`",
+        ),
+        ("new_flows: { burst: 5m }", "`5m` is not a value of `burst`"),
+        ("flows: { burst: 5s }", "unknown key `burst`"),
+        (
+            "flows: { workloads: { paie: 1, paie: 2 } }",
+            "the key `paie` is written twice",
+        ),
+        ("flows: { workloads: [paie] }", "expected mapping start"),
+    ] {
+        let shown = shown(&format!("limits: {{ {limits} }}"));
+        assert!(
+            shown.starts_with(&format!("error: {told}")),
+            "{limits}: {shown}"
+        );
     }
 }
 

@@ -12,9 +12,12 @@ use prometheus::IntGauge;
 use serde::Serialize;
 
 use super::line::{Dns, DnsAnswer, Endpoint, Event, Facts, Http, HttpRequest, Line, PolicyLine};
-use super::line::{Named, OctroiDecision, Rule, Service, Tls, TlsClient, Url, UserAgent};
+use super::line::{
+    LimitLine, Named, OctroiDecision, Rule, Service, Tls, TlsClient, Url, UserAgent,
+};
 use super::metrics::Labels;
 use super::{Close, CloseReason, ClosedBy, FlowId, Ledger, Opened, Revocation};
+use crate::shares::Limited;
 
 /// One flow in the ledger. Dropped without an end, it is closed as `aborted`.
 #[derive(Debug)]
@@ -27,6 +30,7 @@ pub struct Entry {
     upstream: Option<IpAddr>,
     active: Option<IntGauge>,
     revoked: Option<Box<Revocation>>,
+    limited: Option<Box<Limited>>,
 }
 
 #[derive(Debug)]
@@ -57,6 +61,7 @@ impl Entry {
             upstream: None,
             active: None,
             revoked: None,
+            limited: None,
         }
     }
 
@@ -111,6 +116,11 @@ impl Entry {
         self.revoked = Some(Box::new(revocation));
     }
 
+    /// Keeps which limit the flow met, for its close line. It stays the attempt it was.
+    pub fn limited(&mut self, limited: Limited) {
+        self.limited = Some(Box::new(limited));
+    }
+
     /// Ends the flow.
     pub fn close(mut self, close: Close) {
         self.finish(&close);
@@ -127,6 +137,9 @@ impl Entry {
         }
         if close.reason == CloseReason::Revoked {
             self.ledger.metrics.tunnel_revoked(&labels);
+        }
+        if let Some(limited) = &self.limited {
+            self.ledger.metrics.limited(limited.reason(), &labels);
         }
         self.ledger
             .metrics
@@ -271,6 +284,8 @@ impl Entry {
             workload: &'a str,
             service: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
+            limit: Option<LimitLine>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             policy: Option<PolicyLine<'a>>,
         }
         let revoked = self.revoked.as_deref();
@@ -281,6 +296,7 @@ impl Entry {
             ministry: labels.ministry.as_str(),
             workload: labels.workload.as_str(),
             service: labels.service.as_str(),
+            limit: self.limited.as_deref().map(LimitLine::new),
             policy: revoked.map(|revoked| PolicyLine {
                 name: &revoked.policy,
                 digest: &revoked.digest,

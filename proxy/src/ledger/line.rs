@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub(super) use facts::{Facts, OctroiDecision, PolicyLine};
+pub(super) use facts::{Facts, LimitLine, OctroiDecision, PolicyLine};
 
 use super::FlowId;
 

@@ -3,6 +3,7 @@
 
 mod declare;
 mod policy;
+mod usage;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -19,6 +20,8 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, Te
 
 use declare::{counter, counters, gauges, histogram, int_gauges, register};
 use policy::PolicyFamilies;
+pub use usage::LimitUsage;
+use usage::Usages;
 
 use super::series::{Budget, Family, Label};
 use super::sources::Sources;
@@ -60,6 +63,7 @@ pub struct Metrics {
     bytes: Counters<3>,
     tunnels_active: Family<IntGaugeVec, 1>,
     tunnels_revoked: Counters<1>,
+    limited: Counters<2>,
     decision_seconds: Histogram,
     setup_seconds: Histogram,
     upstream_errors: IntCounterVec,
@@ -218,6 +222,16 @@ impl Metrics {
                     &["ministry"],
                 )?,
                 &[&[0]],
+                b,
+            ),
+            limited: Family::new(
+                counters(
+                    r,
+                    "octroi_limited_total",
+                    "Flows that the policy permits and limits.flows or limits.new_flows refuse.",
+                    &["limit", "ministry"],
+                )?,
+                &[&[1]],
                 b,
             ),
             decision_seconds: histogram(
@@ -427,6 +441,23 @@ impl Metrics {
         let gauge = self.tunnels_active.child([labels.ministry.clone()])?;
         gauge.inc();
         Some(gauge)
+    }
+
+    pub(super) fn limited(&self, limit: &'static str, labels: &Labels) {
+        let labels = [Label::Word(limit), labels.ministry.clone()];
+        count(&self.limited, labels, 1);
+    }
+
+    /// Shows how near each limit is, from now on, as `limits` says it at each scrape.
+    ///
+    /// # Errors
+    /// Never in practice: only if it is called twice.
+    pub fn show_limits(
+        &self,
+        limits: impl Fn() -> Vec<LimitUsage> + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        let collector = Usages::new(limits, &self.budget)?;
+        self.registry.register(Box::new(collector))
     }
 
     pub(super) fn tunnel_revoked(&self, labels: &Labels) {

@@ -63,6 +63,11 @@ impl Budget {
         })
     }
 
+    /// How many may live.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Series that live whatever the traffic.
     pub(super) fn reserve(&self, series: usize) {
         self.live.fetch_add(series, Ordering::Relaxed);

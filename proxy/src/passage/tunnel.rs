@@ -9,6 +9,7 @@ use super::Passage;
 use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry};
 use crate::relay::{End, Relayed, Side, Stop};
+use crate::shares::Place;
 use crate::tunnels::{Member, judge_again};
 
 /// A tunnel from its first relayed byte to its line in the ledger; among [`Gate::tunnels`] meanwhile.
@@ -17,6 +18,8 @@ pub struct Tunnel {
     gate: Arc<Gate>,
     member: Member,
     entry: Entry,
+    /// Held until the tunnel is closed.
+    _place: Place,
 }
 
 impl Passage {
@@ -30,6 +33,7 @@ impl Passage {
             evidence,
             round,
             entry,
+            place,
             ..
         } = self;
         let member = gate.tunnels.enter(evidence, round, |evidence| {
@@ -39,6 +43,7 @@ impl Passage {
             gate,
             member,
             entry,
+            _place: place,
         }
     }
 }
@@ -55,7 +60,10 @@ impl Tunnel {
     /// Ends it.
     pub fn close(self, relayed: &Relayed) {
         let Self {
-            member, mut entry, ..
+            member,
+            mut entry,
+            _place,
+            ..
         } = self;
         let (reason, by) = match relayed.end {
             End::Closed(side) => (CloseReason::Finished, side.into()),

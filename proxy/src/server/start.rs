@@ -14,11 +14,13 @@ use crate::admin;
 use crate::config::{Config, Connections, PolicySource};
 use crate::dns::Resolver;
 use crate::gate::Gate;
+use crate::ledger::metrics::LimitUsage;
 use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Admission, connections_for, raise_descriptors};
 use crate::listener::Bound;
 use crate::refusals::Refusals;
 use crate::reload::{self, Rejected, Watch};
+use crate::shares::Shares;
 use crate::upstream::Dialler;
 
 /// Why the gate does not start.
@@ -84,6 +86,12 @@ pub fn start(config: Config) -> Result<(), StartError> {
     let connections = connections(&config, descriptors);
     announce(&bound, &admin, connections, &config);
     let admission = Admission::new(connections, config.limits.per_source);
+    let shares = Shares::new(config.limits.shares.clone());
+    let usage = limits_usage(&admission, &shares);
+    ledger
+        .metrics()
+        .show_limits(usage)
+        .map_err(LedgerError::from)?;
     let extras: Vec<Extra> = vec![
         Box::new(OnOpen::new(
             admin::service(admin.address(), policy.clone(), ledger.clone()),
@@ -100,11 +108,34 @@ pub fn start(config: Config) -> Result<(), StartError> {
         refusals: Refusals::default(),
         dialler,
         admission,
+        shares,
         tunnels: Arc::default(),
         stop,
     };
     super::run(Arc::new(gate), bound, sockets, extras);
     Ok(())
+}
+
+/// How near each limit is, for the metrics.
+fn limits_usage(
+    admission: &Arc<Admission>,
+    shares: &Arc<Shares>,
+) -> impl Fn() -> Vec<LimitUsage> + Send + Sync + 'static {
+    let (admission, shares) = (Arc::clone(admission), Arc::clone(shares));
+    move || {
+        let (connections, of_source) = admission.usage();
+        let whole = |limit, ratio| LimitUsage {
+            limit,
+            holder: None,
+            ratio,
+        };
+        let mut all = vec![
+            whole("connections", connections),
+            whole("source-connections", of_source),
+        ];
+        all.extend(shares.usage().into_iter().map(LimitUsage::from));
+        all
+    }
 }
 
 fn readable(policy: &PolicySource) -> Result<(), StartError> {
@@ -132,7 +163,8 @@ fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     Ok((bound, sockets))
 }
 
-/// What the operator asks for, else what the descriptor limit carries.
+/// What the operator asks for, and no more than the descriptor limit carries: beyond it, nobody
+/// would be served, and the gate could not even be asked how it is.
 fn connections(config: &Config, descriptors: usize) -> usize {
     let carried = connections_for(descriptors);
     match config.limits.connections {
@@ -143,10 +175,10 @@ fn connections(config: &Config, descriptors: usize) -> usize {
                     limit = most,
                     carried,
                     descriptors,
-                    "`limits.connections` is more than the descriptor limit carries: raise LimitNOFILE or write `auto`"
+                    "`limits.connections` is more than the descriptor limit carries, which is served: raise LimitNOFILE or write `auto`"
                 );
             }
-            most
+            most.min(carried)
         }
     }
 }
@@ -166,6 +198,9 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
         hello_timeout = ?limits.hello_timeout,
         idle_timeout = ?limits.idle_timeout,
         drain_timeout = ?config.drain_timeout,
+        flows = %limits.shares.flows,
+        new_flows = %limits.shares.new_flows,
+        burst = ?limits.shares.burst,
         "limits"
     );
 }

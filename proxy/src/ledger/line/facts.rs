@@ -8,6 +8,8 @@ use octroi_policy::name::{DomainName, Host};
 use serde::Serialize;
 use std::net::IpAddr;
 
+use crate::shares::Limited;
+
 /// What a flow presented, as far as it was known when it was decided.
 #[derive(Clone, Debug)]
 pub(in crate::ledger) struct Facts {
@@ -71,6 +73,25 @@ pub(in crate::ledger) struct OctroiDecision<'a> {
 pub(in crate::ledger) struct PolicyLine<'a> {
     pub(in crate::ledger) name: &'a str,
     pub(in crate::ledger) digest: &'a str,
+}
+
+/// The limit that a flow met: its word, whose it is unless the source's own, its figure.
+#[derive(Debug, Serialize)]
+pub(in crate::ledger) struct LimitLine {
+    name: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<String>,
+    most: usize,
+}
+
+impl LimitLine {
+    pub(in crate::ledger) fn new(limited: &Limited) -> Self {
+        Self {
+            name: limited.reason(),
+            of: limited.holder.as_ref().map(ToString::to_string),
+            most: limited.most,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
