@@ -12,6 +12,9 @@ use prometheus::{Gauge, GaugeVec, Registry};
 use super::declare::{gauges, register};
 use crate::ledger::series::Budget;
 
+/// The share of `limits.metric_series` that each family of the policy may use.
+const SHARE: usize = 8;
+
 /// What is known of the policy in force; replaced as a whole when it is.
 #[derive(Debug)]
 pub(super) struct PolicyFamilies {
@@ -107,18 +110,29 @@ impl PolicyFamilies {
         let (name, digest) = (policy.name().clone(), policy.digest().clone());
         replaced.info.replace([([name, digest], 1.0)]);
         self.loaded.set(seconds(at));
+        // Of each family the first so many: their ids cannot be `other`.
+        let most = budget.most() / SHARE;
+        let (derogations, lists) = (model.derogations.len(), model.lists.len());
+        if derogations.max(lists) > most {
+            tracing::warn!(
+                most,
+                derogations,
+                lists,
+                "limits.metric_series has no room for the ends of all derogations or the sizes of all lists"
+            );
+        }
         let ends = model.derogations.iter().filter_map(|derogation| {
             let until = derogation.validity.until?;
             Some(([derogation.id.clone()], seconds(until)))
         });
-        replaced.derogation_expires.replace(ends);
+        replaced.derogation_expires.replace(ends.take(most));
         let entries = model
             .lists
             .iter()
             .map(|list| ([list.id.clone()], list.entries as f64));
-        replaced.list_entries.replace(entries);
+        replaced.list_entries.replace(entries.take(most));
         budget.release(replaced.series);
-        replaced.series = model.derogations.len() + model.lists.len();
+        replaced.series = derogations.min(most) + lists.min(most);
         budget.reserve(replaced.series);
     }
 
@@ -126,7 +140,8 @@ impl PolicyFamilies {
     pub(super) fn show_modified(&self, lists: &[(Id, SystemTime)], budget: &Budget) {
         let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let before = replaced.list_modified.labels.len();
-        let times = lists.iter().map(|(list, modified)| {
+        let most = budget.most() / SHARE;
+        let times = lists.iter().take(most).map(|(list, modified)| {
             // A file may say that it is older than time itself.
             let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
             ([list.clone()], since.as_secs_f64())
