@@ -8,7 +8,7 @@ use crate::harness::client::client_hello;
 use crate::harness::eventually;
 use crate::harness::origin::echo;
 use crate::harness::prometheus::Prometheus;
-use crate::harness::world::{World, repository};
+use crate::harness::world::{Plan, World, repository};
 
 fn dashboards() -> Vec<(String, Value)> {
     let files = std::fs::read_dir(repository().join("dashboards")).unwrap();
@@ -61,8 +61,32 @@ fn substitute(expression: &str) -> String {
     all
 }
 
+/// A gate with everything that the panels show: a derogation, and a rate that is soon reached.
+fn world() -> World {
+    let plan = Plan::new().set(
+        "limits",
+        "new_flows: { workloads: { finances/postes: 1 }, burst: 1s }",
+    );
+    let world = plan
+        .prepare(|_, policy| std::fs::write(policy.join("derogations.yaml"), DEROGATION).unwrap());
+    let world = world.start();
+    world.origin("steady.example", 10, 443, echo());
+    world.origin("outlook.office.com", 11, 443, echo());
+    world
+}
+
+const DEROGATION: &str = "derogations:
+  - { id: D-1, ministry: culture, services: [messagerie], from: 2026-01-01, until: 2099-12-31, approved_by: A, reference: B }
+";
+
 /// One round of everything that the panels show.
 fn traffic(world: &World) {
+    for _ in 0..3 {
+        world
+            .wire([127, 0, 0, 1].into())
+            .connect("nowhere.example:443");
+    }
+    world.ordinary().connect("no..name:443");
     let hello = client_hello(Some("steady.example"));
     let mut wire = world.ordinary();
     assert_eq!(wire.connect("steady.example:443").status, 200);
@@ -82,9 +106,7 @@ fn traffic(world: &World) {
 
 #[test]
 fn every_query_of_every_panel_has_an_answer() {
-    let world = World::new();
-    world.origin("steady.example", 10, 443, echo());
-    world.origin("outlook.office.com", 11, 443, echo());
+    let world = world();
     let prometheus = Prometheus::start(world.dir.path(), world.block);
     let mut standing = world.ordinary();
     assert_eq!(standing.connect("steady.example:443").status, 200);
@@ -113,9 +135,7 @@ fn every_query_of_every_panel_has_an_answer() {
 
 #[test]
 fn every_metric_named_is_in_the_scrape() {
-    let world = World::new();
-    world.origin("steady.example", 10, 443, echo());
-    world.origin("outlook.office.com", 11, 443, echo());
+    let world = world();
     traffic(&world);
     world
         .gate
