@@ -2,6 +2,8 @@
 
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod clock;
+pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod ledger;
 pub(crate) mod load;

@@ -7,6 +7,7 @@ use std::process::Stdio;
 use rustix::process::Signal;
 
 use crate::harness::client::{chromium, client_hello};
+use crate::harness::disk::Disk;
 use crate::harness::eventually;
 use crate::harness::ledger::field;
 use crate::harness::proxy::FLOW_ID;
@@ -467,25 +468,4 @@ fn flows_are_refused_while_the_logs_disk_is_full() {
     assert_eq!(metrics.total("octroi_audit_lost_lines_total", &[]), 0);
     // The gate ends before its disk does.
     drop(world);
-}
-
-/// A small file system, gone at the end.
-struct Disk(tempfile::TempDir);
-
-impl Disk {
-    fn mount(size: &str) -> Self {
-        let place = tempfile::tempdir().unwrap();
-        let mut mount = tool("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]);
-        let (code, said) = finish(mount.arg(place.path()));
-        assert_eq!(code, Some(0), "this test needs root: {said}");
-        Self(place)
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Lazily: a gate that still runs after a failure must not keep it.
-        finish(tool("umount").arg("-l").arg(self.0.path()));
-    }
 }

@@ -32,6 +32,7 @@ struct Entry {
 struct Zone {
     names: HashMap<String, Entry>,
     asked: Vec<(String, Transport)>,
+    is_gone: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -97,6 +98,11 @@ impl Dns {
         hits.filter(|(n, t)| n == name && *t == over).count()
     }
 
+    /// From now on nobody answers anything, or somebody does again.
+    pub(crate) fn is_gone(&self, is_gone: bool) {
+        self.zone.lock().unwrap().is_gone = is_gone;
+    }
+
     fn edit(&self, name: &str, change: impl FnOnce(&mut Entry)) -> &Self {
         let mut zone = self.zone.lock().unwrap();
         change(zone.names.entry(name.to_owned()).or_default());
@@ -141,6 +147,9 @@ fn answer(question: &[u8], zone: &Mutex<Zone>, over: Transport) -> Option<Vec<u8
     let mut zone = zone.lock().unwrap();
     let name = text(query.name());
     zone.asked.push((name.clone(), over));
+    if zone.is_gone {
+        return None;
+    }
 
     let mut reply = Message::new(
         question.metadata.id,

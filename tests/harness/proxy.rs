@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::scrape::{Answer, Line, Scrape, request};
-use super::tools::Running;
+use super::tools::{Running, tool};
 use super::{Block, DEADLINE, eventually};
 
 /// The binary under test.
@@ -30,6 +30,10 @@ pub(crate) struct Settings {
     pub(crate) policy: PathBuf,
     /// More lines for the section named first, such as `("limits", "head_timeout: 1s")`.
     pub(crate) extra: Vec<(&'static str, String)>,
+    /// Variables of the gate's environment.
+    pub(crate) environment: Vec<(&'static str, String)>,
+    /// How many descriptors it may have, if that is not what the test may have.
+    pub(crate) descriptors: Option<u32>,
 }
 
 /// A running gate.
@@ -58,11 +62,21 @@ impl Gate {
             .append(true)
             .open(dir.join("gate.log"))
             .unwrap();
-        let mut command = octroi();
+        let mut command = match settings.descriptors {
+            None => octroi(),
+            Some(most) => {
+                let mut command = tool("prlimit");
+                command.arg(format!("--nofile={most}:{most}"));
+                command.arg(env!("CARGO_BIN_EXE_octroi"));
+                command
+            }
+        };
         command
             .args(["run", "--config"])
             .arg(&config)
             .current_dir(dir);
+        let environment = settings.environment.iter();
+        command.envs(environment.map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().unwrap()).stderr(log);
         Self {
             child: Running(command.spawn().expect("the gate starts")),
@@ -142,6 +156,10 @@ impl Gate {
         std::fs::read_to_string(self.dir.join("gate.log")).unwrap_or_default()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child.0);
         kill_process(pid, signal).expect("the gate is alive");
@@ -176,13 +194,9 @@ impl Drop for Gate {
                 let _ = writeln!(all, "{line}");
                 all
             });
-            let audit = self.audit();
-            let lines: Vec<String> = audit
-                .iter()
-                .rev()
-                .take(5)
-                .map(|l| l.0.to_string())
-                .collect();
+            // As they stand: a line that is none must not hide what failed.
+            let audit = std::fs::read_to_string(self.audit_path()).unwrap_or_default();
+            let lines: Vec<&str> = audit.lines().rev().take(5).collect();
             eprintln!("--- the last audit lines\n{}", lines.join("\n"));
             eprintln!("--- the gate's last words\n{tail}---");
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Which Debian package brings which program.
-const PACKAGES: [(&str, &str); 13] = [
+const PACKAGES: [(&str, &str); 15] = [
     ("curl", "curl"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
@@ -18,6 +18,8 @@ const PACKAGES: [(&str, &str); 13] = [
     ("unshare", "util-linux"),
     ("ip", "iproute2"),
     ("jq", "jq"),
+    ("prlimit", "util-linux"),
+    ("faketime", "faketime"),
 ];
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

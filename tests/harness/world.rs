@@ -30,6 +30,7 @@ pub(crate) struct World {
     pub(crate) pki: Pki,
     pub(crate) policy: PathBuf,
     pub(crate) dir: TempDir,
+    settings: Settings,
     _turn: Turn,
 }
 
@@ -39,6 +40,8 @@ pub(crate) struct Plan {
     dir: TempDir,
     policy: PathBuf,
     extra: Vec<(&'static str, String)>,
+    environment: Vec<(&'static str, String)>,
+    descriptors: Option<u32>,
     alone: bool,
 }
 
@@ -61,12 +64,14 @@ impl Plan {
     }
 
     fn over(block: Block, dir: TempDir, policy: PathBuf) -> Self {
-        let (extra, alone) = (Vec::new(), false);
+        let (extra, environment, alone) = (Vec::new(), Vec::new(), false);
         Self {
             block,
             dir,
             policy,
             extra,
+            environment,
+            descriptors: None,
             alone,
         }
     }
@@ -74,6 +79,24 @@ impl Plan {
     /// A line more for a section of octroi.yaml.
     pub(crate) fn set(mut self, section: &'static str, line: impl Into<String>) -> Self {
         self.extra.push((section, line.into()));
+        self
+    }
+
+    /// Rewrites the bundle before the gate starts.
+    pub(crate) fn prepare(self, write: impl FnOnce(Block, &Path)) -> Self {
+        write(self.block, &self.policy);
+        self
+    }
+
+    /// A variable of the gate's environment.
+    pub(crate) fn environment(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// The gate may have so many descriptors.
+    pub(crate) fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -100,6 +123,8 @@ impl Plan {
             block: self.block,
             policy: self.policy,
             extra: self.extra,
+            environment: self.environment,
+            descriptors: self.descriptors,
         };
         let mut gate = Gate::spawn(self.dir.path(), &settings);
         (gate.exit(), gate.log())
@@ -117,6 +142,8 @@ impl Plan {
             block: self.block,
             policy: self.policy.clone(),
             extra: self.extra,
+            environment: self.environment,
+            descriptors: self.descriptors,
         };
         World {
             gate: Gate::start(self.dir.path(), &settings),
@@ -125,6 +152,7 @@ impl Plan {
             pki,
             policy: self.policy,
             dir: self.dir,
+            settings,
             _turn: turn,
         }
     }
@@ -133,6 +161,11 @@ impl Plan {
 impl World {
     pub(crate) fn new() -> Self {
         Plan::new().start()
+    }
+
+    /// Starts the gate again, after it ended.
+    pub(crate) fn start_again(&mut self) {
+        self.gate = Gate::start(self.dir.path(), &self.settings);
     }
 
     /// A plain origin behind a name, on an address of its own.
