@@ -29,6 +29,8 @@
 //! - Nothing but [`dns`] resolves a name.
 //! - No rule, list or name of a service is in the code; `octroi-policy` decides from the bundle alone.
 //! - Nothing decrypts, and no body is looked at.
+//!
+//! Who may try to get past it, what stops them, and what is out of reach: [`threat_model`].
 #![cfg_attr(
     test,
     allow(
@@ -63,5 +65,7 @@ pub mod request;
 pub mod selfservice;
 pub mod server;
 pub mod shares;
+#[doc = include_str!("threat_model.md")]
+pub mod threat_model {}
 pub mod tunnels;
 pub mod upstream;
