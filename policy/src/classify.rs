@@ -147,11 +147,12 @@ impl Policy {
     }
 
     /// An address counts as a service only where no asked-for name is a listed service of the same
-    /// provider: Microsoft's sign-in does not become Exchange because they share a range.
+    /// provider: Microsoft's sign-in does not become Exchange because they share a range. A server name that differs
+    /// from the target does not excuse: see [`Piece::excuses`].
     fn weigh_addresses(&self, pieces: &mut [Piece]) {
         let asked: Vec<_> = pieces
             .iter()
-            .filter(|piece| piece.kind.is_asked_for() && matches!(piece.value, Host::Name(_)))
+            .filter(|piece| piece.excuses(pieces) && matches!(piece.value, Host::Name(_)))
             .filter_map(|piece| self.service(piece.class.service?).provider)
             .collect();
         for piece in pieces {

@@ -175,6 +175,16 @@ pub struct Piece {
     pub local: Option<Class>,
 }
 
+impl Piece {
+    /// Whether what is asked for here may excuse what is found behind: the server name may not, where the target is
+    /// a name. It is asked for too, but comes when chain and addresses are judged already, and must not turn their
+    /// denial into a permission.
+    pub(crate) fn excuses(&self, pieces: &[Piece]) -> bool {
+        let target_is_name = pieces.first().is_some_and(|p| p.value.name().is_some());
+        self.kind.is_asked_for() && !(self.kind == EvidenceKind::Sni && target_is_name)
+    }
+}
+
 /// A reason for a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ground {

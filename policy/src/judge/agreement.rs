@@ -73,11 +73,12 @@ struct Expected {
 
 impl Expected {
     fn of(policy: &Policy, pieces: &[Piece], at: Timestamp) -> Self {
-        let asked = || pieces.iter().filter(|piece| piece.kind.is_asked_for());
+        let asked = || pieces.iter().filter(|piece| piece.excuses(pieces));
+        let all_asked = || pieces.iter().filter(|piece| piece.kind.is_asked_for());
         let mut expected = Self {
             services: Vec::new(),
             providers: asked().filter_map(|piece| piece.class.provider).collect(),
-            silent: asked().all(|piece| policy.is_infrastructure(&piece.class)),
+            silent: all_asked().all(|piece| policy.is_infrastructure(&piece.class)),
         };
         for service in asked().filter_map(|piece| piece.class.service) {
             expected.services.extend(&policy.closures[service.at()]);

@@ -45,9 +45,11 @@ impl Court<'_> {
     fn is_anchored(&self, derogation: &Derogation) -> bool {
         self.pieces.iter().zip(&self.classes).any(|(piece, class)| {
             class.service.is_some_and(|service| {
-                derogation.services.contains(&service)
-                    || (piece.kind.is_asked_for()
-                        && self.is_shared_requirement(derogation, service))
+                let names_later = piece.kind.is_asked_for() && !piece.excuses(self.pieces);
+                !names_later
+                    && (derogation.services.contains(&service)
+                        || (piece.kind.is_asked_for()
+                            && self.is_shared_requirement(derogation, service)))
             })
         })
     }
