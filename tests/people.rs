@@ -121,6 +121,7 @@ for dir in etc var usr/local; do
   mkdir -p "$1/$dir/upper" "$1/$dir/work"
   mount -t overlay overlay -o "lowerdir=/$dir,upperdir=$1/$dir/upper,workdir=$1/$dir/work" "/$dir"
 done
+mount -t tmpfs tmpfs /run
 rm -f /etc/resolv.conf
 echo 'nameserver 127.0.0.53' >/etc/resolv.conf
 ip link set lo up
@@ -304,7 +305,7 @@ impl Desk {
         std::fs::set_permissions(dir.path().join(quickstart), mode).unwrap();
         let path = format!(
             "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            builder(dir.path()).display()
+            tools(dir.path()).display()
         );
         Self { dir, path }
     }
@@ -420,18 +421,22 @@ fn dialogue(content: &str) -> Vec<(&str, String)> {
     turns
 }
 
-/// A folder with a `cargo` that leaves the program where a build would: it was built a moment ago, by
-/// the same toolchain, and is what these tests are about.
-fn builder(dir: &Path) -> PathBuf {
+/// A folder with two programs in place of what this machine lacks: a `cargo` that leaves the program
+/// where a build would (it was built a moment ago, by the same toolchain, and is what these tests are
+/// about), and a `systemctl` that runs the unit's command as its user.
+fn tools(dir: &Path) -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
     let tools = dir.join(".tools");
     std::fs::create_dir(&tools).unwrap();
-    let script = format!(
+    let cargo = format!(
         "#!/bin/sh\n[ \"$*\" = 'build --release --locked -p octroi' ] || exit 64\nmkdir -p target/release && cp '{}' target/release/octroi\n",
         env!("CARGO_BIN_EXE_octroi")
     );
-    let cargo = tools.join("cargo");
-    std::fs::write(&cargo, script).unwrap();
-    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let systemctl = include_str!("people/systemctl").to_owned();
+    for (name, script) in [("cargo", cargo), ("systemctl", systemctl)] {
+        let path = tools.join(name);
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
     tools
 }

@@ -70,7 +70,7 @@ fn first_difference(old: &str, new: &str) -> String {
     let pairs = old.lines().zip(new.lines());
     let differing = pairs.filter(|(a, b)| a != b).take(5);
     let shown: Vec<String> = differing.map(|(a, b)| format!("- {a}\n+ {b}")).collect();
-    let advice = "OCTROI_UPDATE_README=1 cargo test -p octroi --test e2e readme";
+    let advice = "OCTROI_UPDATE_README=1 cargo test -p octroi --test e2e -- readme people";
     format!(
         "the README says something else ({advice}):\n{}",
         shown.join("\n")
