@@ -27,3 +27,4 @@ mod reload;
 mod robustness;
 mod selfservice;
 mod sni;
+mod state;
