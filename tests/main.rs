@@ -27,4 +27,5 @@ mod reload;
 mod robustness;
 mod selfservice;
 mod sni;
+mod state;
 mod threats;

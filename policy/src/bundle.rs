@@ -160,6 +160,16 @@ impl File {
         }
     }
 
+    /// Its bytes as they were read; `None` if it could not be read or is no text, so that it is in no bundle that may
+    /// be put in force.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Text(text) => Some(text.as_bytes()),
+            Content::NotUtf8 { .. } | Content::Unreadable(_) => None,
+        }
+    }
+
     /// Why it could not be read.
     pub(crate) fn unreadable(&self) -> Option<&str> {
         match &self.content {

@@ -21,7 +21,7 @@ mod tests;
 mod unused;
 mod values;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -52,12 +52,18 @@ pub struct Checked {
 /// force yesterday is not refused because a date has passed.
 #[must_use]
 pub fn check(bundle: &Bundle, today: Option<Timestamp>) -> Checked {
+    let Checked { model, findings } = understand(bundle, today);
+    let model = model.filter(|_| !findings.has_errors());
+    Checked { model, findings }
+}
+
+/// As [`check`], with a model also where errors leave holes in it.
+fn understand(bundle: &Bundle, today: Option<Timestamp>) -> Checked {
     let mut check = Check::new(bundle, today);
     let documents = Documents::read(&mut check);
     let model = resolve(&mut check, &documents);
     let mut findings = check.findings;
     findings.sort();
-    let model = model.filter(|_| !findings.has_errors());
     Checked { model, findings }
 }
 
@@ -74,10 +80,26 @@ pub struct Compiled {
 /// puts a bundle in force. The tests run at the bundle's own instants, so no error depends on `today` here either.
 #[must_use]
 pub fn compile(bundle: &Bundle, today: Option<Timestamp>) -> Compiled {
+    let Compiled { policy, findings } = compile_checked(check(bundle, today), today);
+    let policy = policy.filter(|_| !findings.has_errors());
+    Compiled { policy, findings }
+}
+
+/// As [`compile`], for a bundle that was accepted before with the same digest: a program that has become stricter must
+/// not stop the perimeter. The policy is there in spite of errors, as far as the bundle still has its whole
+/// meaning ([`Findings::keep_meaning`]); the findings say what is wrong with it.
+#[must_use]
+pub fn compile_accepted(bundle: &Bundle, today: Option<Timestamp>) -> Compiled {
+    let Checked { model, findings } = understand(bundle, today);
+    let model = model.filter(|_| findings.keep_meaning());
+    compile_checked(Checked { model, findings }, today)
+}
+
+fn compile_checked(checked: Checked, today: Option<Timestamp>) -> Compiled {
     let Checked {
         model,
         mut findings,
-    } = check(bundle, today);
+    } = checked;
     let policy = model.map(Policy::compile);
     if let Some(policy) = &policy {
         denied_alternatives(
@@ -90,7 +112,6 @@ pub fn compile(bundle: &Bundle, today: Option<Timestamp>) -> Compiled {
         }
         findings.sort();
     }
-    let policy = policy.filter(|_| !findings.has_errors());
     Compiled { policy, findings }
 }
 
@@ -112,8 +133,8 @@ struct Check<'a> {
     today: Option<Timestamp>,
     /// Ids that stand in files whose shape is broken.
     lost_ids: BTreeSet<String>,
-    /// Files that a `*_from` key names.
-    used_lists: BTreeSet<u32>,
+    /// Files that a `*_from` key names, and how many entries each has.
+    used_lists: BTreeMap<u32, usize>,
 }
 
 impl<'a> Check<'a> {
@@ -123,7 +144,7 @@ impl<'a> Check<'a> {
             findings: Findings::new(),
             today,
             lost_ids: BTreeSet::new(),
-            used_lists: BTreeSet::new(),
+            used_lists: BTreeMap::new(),
         }
     }
 
@@ -180,7 +201,7 @@ fn resolve(check: &mut Check<'_>, documents: &Documents) -> Option<Model> {
         ministries: people.ministries,
         workloads: people.workloads,
         derogations,
-        lists: rules.lists,
+        lists: lists::all(check, rules.lists),
         names: catalogue
             .names
             .into_iter()

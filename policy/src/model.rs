@@ -44,7 +44,8 @@ pub struct Model {
     pub workloads: Vec<Workload>,
     /// Derogations.
     pub derogations: Vec<Derogation>,
-    /// Lists: every list file, and every rule's inline names and addresses.
+    /// Lists: first those that rules use, their inline names and addresses included, then the files that only services and
+    /// providers use.
     pub lists: Vec<List>,
     /// Names that classify, each with its owner.
     pub names: Vec<(Pattern, NameOwner)>,

@@ -1,7 +1,8 @@
-//! The admin listener: metrics, health, reload. It asks nobody who they are, so it belongs on
+//! The admin listener: metrics, health, the policy in force, reload. It asks nobody who they are, so it belongs on
 //! loopback or behind something that does; nothing a client sends comes back in an answer.
 
 mod health;
+mod policy;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -76,7 +77,7 @@ impl Admin {
 
     async fn answer(&self, method: &Method, path: &str) -> Answer {
         let allowed = match path {
-            "/metrics" | "/-/healthy" | "/-/ready" => "GET, HEAD",
+            "/metrics" | "/-/healthy" | "/-/ready" | "/-/policy" => "GET, HEAD",
             "/-/reload" => "POST",
             _ => return Answer::text(StatusCode::NOT_FOUND, "not found\n"),
         };
@@ -94,7 +95,8 @@ impl Admin {
                 self.ledger.metrics().text(),
             ),
             "/-/healthy" => Answer::text(StatusCode::OK, "healthy\n"),
-            "/-/ready" => health::ready(&self.policy.status(), self.ledger.is_writable()),
+            "/-/ready" => health::ready(&self.policy, self.ledger.is_writable()),
+            "/-/policy" => policy::tell(&self.policy).await,
             _ => self.reload().await,
         }
     }

@@ -11,6 +11,7 @@ pub mod listeners;
 pub mod pac;
 mod problem;
 mod sense;
+pub mod state;
 pub mod units;
 pub mod upstream;
 
@@ -27,9 +28,10 @@ pub use limits::{Connections, Figures, Limits, Shares};
 pub use listeners::{Listener, ListenerMode};
 pub use pac::Pac;
 pub use problem::{ConfigError, Problem};
+pub use state::State;
 pub use upstream::Upstream;
 
-use sense::{NotYet, Sense, Text};
+use sense::{Sense, Text};
 
 /// How long open tunnels are waited for when the gate stops.
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_mins(5);
@@ -44,6 +46,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// Where the policy comes from.
     pub policy: PolicySource,
+    /// What is remembered over a restart.
+    pub state: State,
     /// Where clients are served; never empty.
     pub listeners: Vec<Listener>,
     /// How names are resolved.
@@ -75,7 +79,7 @@ pub enum PolicySource {
 #[serde(deny_unknown_fields, default)]
 struct Typed {
     policy: Option<TypedPolicy>,
-    state: NotYet,
+    state: state::Typed,
     listeners: Option<Vec<listeners::Typed>>,
     dns: dns::Typed,
     upstream: upstream::Typed,
@@ -137,6 +141,7 @@ impl Config {
         Self {
             file: None,
             policy: PolicySource::Embedded,
+            state: State::default(),
             listeners: vec![Listener::default()],
             dns: Dns::default(),
             upstream: Upstream::default(),
@@ -160,7 +165,6 @@ fn read(path: &Path) -> std::io::Result<String> {
 }
 
 fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
-    sense.not_yet("state", &typed.state);
     let drain = typed.drain_timeout.as_ref();
     let policy = typed
         .policy
@@ -169,6 +173,7 @@ fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
     let config = Config {
         file: Some(path.to_owned()),
         policy: policy.unwrap_or(PolicySource::Embedded),
+        state: state::meaning(&typed.state, sense),
         dns: dns::meaning(&typed.dns, sense),
         upstream: upstream::meaning(&typed.upstream, sense),
         limits: limits::meaning(typed.limits, sense),

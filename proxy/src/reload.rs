@@ -4,10 +4,12 @@
 //! force, loudly: an error in the log, a metric, the detail of `/-/ready`.
 
 mod bundle;
+mod finding;
 mod fingerprint;
+mod first;
 mod watch;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, Guard};
@@ -16,13 +18,17 @@ use octroi_policy::Policy;
 use octroi_policy::catalogue::Id;
 use tokio::sync::watch as swap;
 
-pub use bundle::{Rejected, embedded};
+pub use bundle::{Fault, Rejected, embedded};
+pub use finding::Finding;
+pub use first::{NoEarlier, NoPolicy};
 pub use watch::Watch;
 
 use crate::config::PolicySource;
 use crate::ledger::Ledger;
+use crate::state::{Accepted, State};
 use bundle::Loaded;
 use fingerprint::Fingerprint;
+use first::First;
 
 /// How often a bundle that changes while it is read is read anew before it is taken as it is.
 const MOST_READINGS: usize = 5;
@@ -38,6 +44,7 @@ pub struct Handle {
 #[derive(Debug)]
 struct Shared {
     source: PolicySource,
+    state: Option<State>,
     ledger: Ledger,
     policy: ArcSwap<Policy>,
     status: Mutex<Status>,
@@ -56,8 +63,49 @@ pub struct Status {
     pub digest: Arc<str>,
     /// When it was put in force.
     pub loaded_at: Timestamp,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// What was found when it was loaded.
+    pub findings: Arc<[Finding]>,
+    /// Set if errors are among the findings: it is in force because it was accepted before.
+    pub accepted: Option<Accepted>,
+    /// When its lists were last modified, as far as that is known.
+    pub lists: Arc<[(Id, SystemTime)]>,
     /// The last attempt, if it failed: when, and what was found.
     pub rejected: Option<(Timestamp, Rejected)>,
+}
+
+/// Where the policy in force comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The bundle named in `octroi.yaml`.
+    Path,
+    /// The example bundle inside the program.
+    Embedded,
+    /// The state directory: the bundle named did not pass when the gate started, and has not since.
+    State {
+        /// When it was saved there.
+        saved_at: Timestamp,
+    },
+}
+
+impl Origin {
+    fn of(source: &PolicySource) -> Self {
+        match source {
+            PolicySource::Path(_) => Self::Path,
+            PolicySource::Embedded => Self::Embedded,
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Embedded => "embedded",
+            Self::State { .. } => "state",
+        }
+    }
 }
 
 /// What became of a reload.
@@ -90,26 +138,43 @@ impl Outcome {
 }
 
 impl Handle {
-    /// Loads the first policy.
+    /// Loads the first policy: the bundle of `source`, else the last good one that `state` holds.
     ///
     /// # Errors
-    /// [`Rejected`] holds everything that was found, ready to be shown.
-    pub fn start(source: PolicySource, ledger: Ledger) -> Result<Self, Rejected> {
-        let Loaded { policy, notes } = bundle::load(&source)?;
+    /// [`NoPolicy`] holds everything that was found, ready to be shown.
+    pub fn start(
+        source: PolicySource,
+        state: Option<State>,
+        ledger: Ledger,
+    ) -> Result<Self, NoPolicy> {
+        let First { loaded, instead } = first::first(&source, state.as_ref())?;
         let at = Timestamp::now();
-        let status = Status {
-            name: policy.name().clone(),
-            digest: policy.digest().clone(),
-            loaded_at: at,
-            rejected: None,
+        let (origin, lists, rejected) = match instead {
+            None => {
+                let lists = bundle::list_times(&source, &loaded.policy);
+                (Origin::of(&source), lists, None)
+            }
+            Some((saved_at, rejected)) => {
+                tracing::error!(in_force = %loaded.policy.digest(), %saved_at, "the policy does not pass, the last good one from the state is put in force:\n{rejected}");
+                ledger.metrics().policy_reload("rejected");
+                let origin = Origin::State { saved_at };
+                (origin, Vec::new(), Some((at, rejected)))
+            }
         };
-        ledger.metrics().policy_loaded(&policy, at);
-        let times = bundle::list_times(&source, &policy);
-        ledger.metrics().lists_modified(&times);
-        announce(&policy, &notes);
+        announce(&loaded);
+        let status = Status {
+            rejected,
+            ..Status::of(&loaded, at, origin, lists.into())
+        };
+        status.show(&loaded.policy, &ledger);
+        let Loaded { policy, bundle, .. } = loaded;
+        if let (Some(state), Origin::Path) = (&state, origin) {
+            state.keep(bundle);
+        }
         Ok(Self {
             shared: Arc::new(Shared {
                 source,
+                state,
                 ledger,
                 policy: ArcSwap::from_pointee(policy),
                 status: Mutex::new(status),
@@ -140,11 +205,26 @@ impl Handle {
     /// How it came there.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.shared
-            .status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.shared.status().clone()
+    }
+
+    /// The policy in force and how it came there, of one moment.
+    #[must_use]
+    pub fn in_force(&self) -> (Arc<Policy>, Status) {
+        let status = self.shared.status();
+        (self.shared.policy.load_full(), status.clone())
+    }
+
+    /// Where bundles are read from.
+    #[must_use]
+    pub fn source(&self) -> &PolicySource {
+        &self.shared.source
+    }
+
+    /// What is remembered over a restart, if anything is.
+    #[must_use]
+    pub fn state(&self) -> Option<&State> {
+        self.shared.state.as_ref()
     }
 
     /// Reads the bundle and puts it in force if it passes. Must run inside a Tokio runtime.
@@ -169,7 +249,8 @@ impl Handle {
         let loading = tokio::task::spawn_blocking(move || {
             let before = Fingerprint::of(&shared.source);
             let in_force = shared.policy.load();
-            let result = bundle::load_if_new(&shared.source, in_force.digest());
+            let state = shared.state.as_ref();
+            let result = bundle::load_if_new(&shared.source, state, in_force.digest());
             let times = match &result {
                 Ok(Some(loaded)) => bundle::list_times(&shared.source, &loaded.policy),
                 Ok(None) => bundle::list_times(&shared.source, &in_force),
@@ -185,35 +266,37 @@ impl Handle {
         loading.await.unwrap_or_else(|_| Attempt {
             before: Fingerprint::default(),
             after: Fingerprint::default(),
-            result: Err(Rejected::new("loading the bundle was interrupted")),
+            result: Err(Rejected::unread(
+                "loading the bundle was interrupted",
+                Fault::Machine,
+            )),
             times: Vec::new(),
         })
     }
 
     fn settle(&self, Attempt { result, times, .. }: Attempt) -> Outcome {
         let shared = &*self.shared;
-        if result.is_ok() {
-            shared.ledger.metrics().lists_modified(&times);
-        }
         let at = Timestamp::now();
-        let mut status = shared.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut status = shared.status();
         let outcome = match result {
-            Ok(Some(Loaded { policy, notes })) => {
-                announce(&policy, &notes);
-                shared.ledger.metrics().policy_loaded(&policy, at);
-                let digest = policy.digest().clone();
-                *status = Status {
-                    name: policy.name().clone(),
-                    digest: digest.clone(),
-                    loaded_at: at,
-                    rejected: None,
-                };
+            Ok(Some(loaded)) => {
+                announce(&loaded);
+                let origin = Origin::of(&shared.source);
+                *status = Status::of(&loaded, at, origin, times.into());
+                status.show(&loaded.policy, &shared.ledger);
+                let Loaded { policy, bundle, .. } = loaded;
                 shared.policy.store(Arc::new(policy));
                 shared.swaps.send_replace(());
-                Outcome::Swapped { digest }
+                if let (Some(state), Origin::Path) = (&shared.state, origin) {
+                    state.keep(bundle);
+                }
+                Outcome::Swapped {
+                    digest: status.digest.clone(),
+                }
             }
             Ok(None) => {
-                status.rejected = None;
+                status.is_found_unchanged(Origin::of(&shared.source), times.into());
+                status.show_where_from(&shared.ledger);
                 Outcome::Unchanged {
                     digest: status.digest.clone(),
                 }
@@ -229,6 +312,56 @@ impl Handle {
     }
 }
 
+impl Shared {
+    fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Status {
+    fn of(
+        loaded: &Loaded,
+        loaded_at: Timestamp,
+        origin: Origin,
+        lists: Arc<[(Id, SystemTime)]>,
+    ) -> Self {
+        Self {
+            name: loaded.policy.name().clone(),
+            digest: loaded.policy.digest().clone(),
+            loaded_at,
+            origin,
+            findings: loaded.findings.clone(),
+            accepted: loaded.accepted.clone(),
+            lists,
+            rejected: None,
+        }
+    }
+
+    /// The bundle named is the one in force: also where it came from the state, and has been mended since.
+    fn is_found_unchanged(&mut self, origin: Origin, lists: Arc<[(Id, SystemTime)]>) {
+        if matches!(self.origin, Origin::State { .. }) {
+            tracing::info!(digest = %self.digest, "the bundle is mended: it is the policy in force");
+        }
+        self.origin = origin;
+        self.lists = lists;
+        self.rejected = None;
+    }
+
+    fn show(&self, policy: &Policy, ledger: &Ledger) {
+        let metrics = ledger.metrics();
+        metrics.policy_loaded(policy, self.loaded_at);
+        let severities = self.findings.iter().map(|finding| finding.severity);
+        metrics.policy_findings(severities);
+        self.show_where_from(ledger);
+    }
+
+    fn show_where_from(&self, ledger: &Ledger) {
+        let metrics = ledger.metrics();
+        metrics.lists_modified(&self.lists);
+        metrics.policy_from_state(matches!(self.origin, Origin::State { .. }));
+    }
+}
+
 struct Attempt {
     before: Fingerprint,
     after: Fingerprint,
@@ -237,7 +370,8 @@ struct Attempt {
     times: Vec<(Id, SystemTime)>,
 }
 
-fn announce(policy: &Policy, notes: &str) {
+fn announce(loaded: &Loaded) {
+    let (policy, notes) = (&loaded.policy, &loaded.notes);
     let model = policy.model();
     tracing::info!(
         name = %policy.name(),
@@ -248,8 +382,14 @@ fn announce(policy: &Policy, notes: &str) {
         derogations = model.derogations.len(),
         "policy in force"
     );
-    if !notes.is_empty() {
-        tracing::warn!("the policy in force has findings:\n{notes}");
+    match &loaded.accepted {
+        Some(Accepted { at, version, .. }) => {
+            tracing::error!(accepted_at = %at, accepted_by = %version, "the policy in force does not pass: it is in force because the same bundle was accepted before:\n{notes}");
+        }
+        None if !notes.is_empty() => {
+            tracing::warn!("the policy in force has findings:\n{notes}");
+        }
+        None => {}
     }
 }
 

@@ -168,6 +168,12 @@ impl World {
         self.gate = Gate::start(self.dir.path(), &self.settings);
     }
 
+    /// Starts the gate again, which is to fail: its exit code and all it said.
+    pub(crate) fn fails_again(&mut self) -> (Option<i32>, String) {
+        self.gate = Gate::spawn(self.dir.path(), &self.settings);
+        (self.gate.exit(), self.gate.log())
+    }
+
     /// A plain origin behind a name, on an address of its own.
     pub(crate) fn origin(&self, name: &str, last: u8, port: u16, does: Behaviour) -> Origin {
         let address = self.block.ip(last);

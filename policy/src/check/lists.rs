@@ -1,11 +1,29 @@
 //! Names and ranges, from YAML values and from list files.
 
+use std::collections::BTreeSet;
+
 use super::Check;
 use crate::bundle::Kind;
 use crate::bundle::list::{self, Entry, EntryError, Reading};
 use crate::bundle::yaml::{Text, Values};
-use crate::catalogue::Place;
-use crate::diagnostic::{Code, Diagnostic, suggest};
+use crate::catalogue::{Id, Place};
+use crate::diagnostic::{Code, Diagnostic, Sources, suggest};
+use crate::model::List;
+
+/// The lists that rules use, which their indices point into, and after them the files that only services and providers use.
+pub(super) fn all(check: &Check<'_>, mut lists: Vec<List>) -> Vec<List> {
+    let known: BTreeSet<Id> = lists.iter().map(|list| list.id.clone()).collect();
+    for (&file, &entries) in &check.used_lists {
+        let path = check.bundle.path(file);
+        if !known.contains(path) {
+            lists.push(List {
+                id: path.into(),
+                entries,
+            });
+        }
+    }
+    lists
+}
 
 /// An entry and where it stands.
 pub(super) type Placed = (Entry, Place);
@@ -57,7 +75,7 @@ impl Check<'_> {
                 .is_some_and(|it| it.kind() == Kind::List)
         };
         if let Some(list) = found.filter(|&at| is_list(at)) {
-            self.used_lists.insert(list);
+            self.used_lists.entry(list).or_default();
             return Some(list);
         }
         let paths = bundle
@@ -104,6 +122,9 @@ impl Check<'_> {
                 }
             }
         });
+        if let Some(most) = self.used_lists.get_mut(&file) {
+            *most = entries.max(*most);
+        }
         if entries == 0 && broken == 0 && source.unreadable().is_none() {
             let finding = Diagnostic::error(Code::EmptyList, "the list has no entry")
                 .at(Place { file, line: 0, column: 0 })

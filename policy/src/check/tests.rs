@@ -5,7 +5,7 @@ mod mutation;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::check;
+use super::{check, compile, compile_accepted};
 use crate::bundle::Bundle;
 use crate::diagnostic::{Code, Colour, Findings, Severity};
 
@@ -38,6 +38,58 @@ fn the_example_bundle_has_no_error_and_passes_its_tests() {
     let model = checked.model.unwrap_or_else(|| panic!("{text}"));
     assert!(model.tests.len() > 20, "only {} tests", model.tests.len());
     assert_eq!(crate::suite::run(&crate::Policy::compile(model)), []);
+}
+
+/// Rules for a list, a service's list, and a list that nothing uses.
+#[test]
+fn every_list_that_something_uses_is_in_the_model_once() {
+    let policy = format!(
+        "{HEAD}rules:\n  - {{ id: r, effect: deny, when: {{ domains_from: lists/both.txt, domains: [a.example] }} }}\nservices:\n  - {{ id: s, domains_from: [lists/both.txt, lists/names.txt], addresses_from: lists/ranges.txt }}\nproviders:\n  - {{ id: p, suffixes: [{{ from: lists/suffixes.txt }}] }}\n"
+    );
+    let files = bundle(&[
+        ("policy.yaml", &policy),
+        ("lists/both.txt", "both.example\n"),
+        ("lists/names.txt", "b.example\nc.example\n"),
+        ("lists/ranges.txt", "192.0.2.0/24\n"),
+        ("lists/suffixes.txt", "d.example\ne.example\nf.example\n"),
+        ("lists/unused.txt", "g.example\n"),
+    ]);
+    let checked = check(&files, None);
+    assert_eq!(codes(&checked.findings), ["unused-list"]);
+    let model = checked.model.unwrap();
+    let lists: Vec<_> = model.lists.iter().map(|it| (&*it.id, it.entries)).collect();
+    let expected = [
+        ("r#domains", 1),
+        ("lists/both.txt", 1),
+        ("lists/names.txt", 2),
+        ("lists/ranges.txt", 1),
+        ("lists/suffixes.txt", 3),
+    ];
+    assert_eq!(lists, expected);
+}
+
+#[test]
+fn an_accepted_bundle_loads_in_spite_of_what_leaves_it_its_meaning_and_of_nothing_else() {
+    let test = "tested_at: 2026-11-23\ntests:\n  - { name: t, given: { source: 192.0.2.1, host: a.example }, expect: { verdict: allow } }\n";
+    let wide = "rules:\n  - { id: r, effect: block, when: { addresses: [192.0.0.0/16] } }\n";
+    let unknown = "rules:\n  - { id: r, effect: deny, when: { service: mail } }\n";
+    let narrower =
+        "rules:\n  - { id: r, effect: deny, when: { domains: [a.example, two words] } }\n";
+    for (sections, code, loads) in [
+        (test, "test-fails", true),
+        (wide, "block-too-wide", true),
+        (unknown, "unknown-service", false),
+        (narrower, "invalid-name", false),
+        ("default: deny\n", "duplicate-key", false),
+    ] {
+        let files = bundle(&[("policy.yaml", &format!("{HEAD}{sections}"))]);
+        assert!(compile(&files, None).policy.is_none(), "{sections}");
+        let accepted = compile_accepted(&files, None);
+        let found = codes(&accepted.findings);
+        assert!(found.contains(&code), "{sections}: {found:?}");
+        assert!(accepted.findings.has_errors());
+        assert_eq!(accepted.policy.is_some(), loads, "{sections}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) fn check(check: &mut Check<'_>, rules: &Rules, references: &[Referenc
         }
     }
     for (file, source) in (0..).zip(check.bundle.files()) {
-        if source.kind() == Kind::List && !check.used_lists.contains(&file) {
+        if source.kind() == Kind::List && !check.used_lists.contains_key(&file) {
             let finding = Diagnostic::warning(Code::UnusedList, "nothing uses the list")
                 .at(Place { file, line: 0, column: 0 })
                 .help("name it in a `domains_from`, `addresses_from` or `from`, or move it out of the bundle");

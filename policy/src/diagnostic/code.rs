@@ -119,6 +119,35 @@ codes! {
     DerogationPastEnd = "derogation-past-end", "A derogation is no longer in force today.";
 }
 
+impl Code {
+    /// Whether a bundle with an error of this kind still means what its author wrote: nothing was left out of the
+    /// model, and no id in it points nowhere. Only such errors can be passed over, and only for a bundle that was
+    /// accepted before (see [`crate::check::compile_accepted`]).
+    #[must_use]
+    pub fn keeps_meaning(self) -> bool {
+        matches!(
+            self,
+            Self::EmptyList
+                | Self::RedundantEntry
+                | Self::UnusedList
+                | Self::SharedRange
+                | Self::QualificationPastEnd
+                | Self::IncompleteAcceptance
+                | Self::UnusedReference
+                | Self::TestFails
+                | Self::AlternativeDenied
+                | Self::UnreachableWorkload
+                | Self::UnusedCategory
+                | Self::RuleNeverMatches
+                | Self::ObserveOnAllow
+                | Self::BlockInFrontRange
+                | Self::BlockTooWide
+                | Self::DerogationTooLong
+                | Self::DerogationPastEnd
+        )
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

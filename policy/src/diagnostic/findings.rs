@@ -90,6 +90,14 @@ impl Findings {
         self.count(Severity::Error) > 0
     }
 
+    /// Whether every error leaves the bundle its whole meaning ([`Code::keeps_meaning`]).
+    #[must_use]
+    pub fn keep_meaning(&self) -> bool {
+        let kept = self.kept.iter().map(|it| (it.severity, it.code));
+        kept.chain(self.left_out().map(|(severity, code, _)| (severity, code)))
+            .all(|(severity, code)| severity != Severity::Error || code.keeps_meaning())
+    }
+
     /// Whether there is none at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -4,7 +4,8 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::{Answer, JSON};
-use crate::reload::Status;
+use crate::reload::{Handle, Origin, Status};
+use crate::state::State;
 
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -13,6 +14,7 @@ struct Ready<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected: Option<RejectedReload<'a>>,
     audit: &'static str,
+    state: String,
 }
 
 #[derive(Serialize)]
@@ -20,6 +22,9 @@ struct Policy<'a> {
     name: &'a str,
     digest: &'a str,
     loaded_at: String,
+    from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -30,7 +35,8 @@ struct RejectedReload<'a> {
 
 /// Ready while flows are served: a bundle that was rejected is told and is no reason to take the
 /// gate out of service, for the last good one is in force.
-pub(super) fn ready(status: &Status, is_writable: bool) -> Answer {
+pub(super) fn ready(handle: &Handle, is_writable: bool) -> Answer {
+    let status = handle.status();
     let rejected = status.rejected.as_ref();
     let ready = Ready {
         status: if is_writable { "ready" } else { "not ready" },
@@ -38,6 +44,8 @@ pub(super) fn ready(status: &Status, is_writable: bool) -> Answer {
             name: &status.name,
             digest: &status.digest,
             loaded_at: status.loaded_at.to_string(),
+            from: status.origin.as_str(),
+            detail: detail(&status),
         },
         rejected: rejected.map(|(at, rejected)| RejectedReload {
             at: at.to_string(),
@@ -48,6 +56,7 @@ pub(super) fn ready(status: &Status, is_writable: bool) -> Answer {
         } else {
             "cannot be written: new flows are refused"
         },
+        state: state(handle),
     };
     let code = if is_writable {
         StatusCode::OK
@@ -57,4 +66,26 @@ pub(super) fn ready(status: &Status, is_writable: bool) -> Answer {
     let mut body = serde_json::to_vec_pretty(&ready).unwrap_or_default();
     body.push(b'\n');
     Answer::new(code, JSON, body)
+}
+
+/// What is out of the ordinary about the policy in force.
+fn detail(status: &Status) -> Option<String> {
+    if let Origin::State { saved_at } = status.origin {
+        return Some(format!(
+            "the last good one, saved {saved_at}: the bundle did not pass when the gate started"
+        ));
+    }
+    let accepted = status.accepted.as_ref()?;
+    Some(format!(
+        "it has errors, and is in force because it was accepted {} by version {}",
+        accepted.at, accepted.version
+    ))
+}
+
+fn state(handle: &Handle) -> String {
+    match handle.state().map(State::problem) {
+        None => "off".to_owned(),
+        Some(None) => "good".to_owned(),
+        Some(Some(problem)) => problem.to_string(),
+    }
 }

@@ -19,7 +19,7 @@ fn admin(directory: &Path, sink: Sink) -> Admin {
         ..Audit::default()
     };
     let ledger = Ledger::open_books(&audit, 10_000).unwrap();
-    let policy = Handle::start(PolicySource::Path(path), ledger.clone()).unwrap();
+    let policy = Handle::start(PolicySource::Path(path), None, ledger.clone()).unwrap();
     Admin {
         policy,
         ledger,

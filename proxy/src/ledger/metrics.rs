@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::catalogue::Id;
 use octroi_policy::decision::{Decision, Disposition, Hit};
+use octroi_policy::diagnostic::Severity;
 use octroi_policy::rule::Mode;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
@@ -303,6 +304,21 @@ impl Metrics {
     /// Shows when the files of the lists were last modified, and of no others.
     pub fn lists_modified(&self, lists: &[(Id, SystemTime)]) {
         self.policy.show_modified(lists, &self.budget);
+    }
+
+    /// Shows what was found in the policy in force.
+    pub fn policy_findings(&self, found: impl Iterator<Item = Severity>) {
+        self.policy.show_findings(found);
+    }
+
+    /// Shows whether the policy in force comes from the state.
+    pub fn policy_from_state(&self, is: bool) {
+        self.policy.show_from_state(is);
+    }
+
+    /// Counts a failure of the state directory.
+    pub fn state_error(&self, reason: &'static str) {
+        self.policy.count_state_error(reason);
     }
 
     /// Counts an attempt to put a bundle in force.

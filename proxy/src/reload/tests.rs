@@ -71,7 +71,7 @@ impl Watched {
         let directory = tempfile::tempdir().unwrap();
         let path = make(directory.path());
         let ledger = books();
-        let handle = Handle::start(PolicySource::Path(path.clone()), ledger.clone()).unwrap();
+        let handle = Handle::start(PolicySource::Path(path.clone()), None, ledger.clone()).unwrap();
         let (stop, stopped) = oneshot::channel();
         let watch = Watch::new(handle.clone());
         tokio::spawn(async move { watch.run(async { drop(stopped.await) }).await });
@@ -360,7 +360,10 @@ async fn a_bundle_that_fails_its_own_tests_is_not_put_in_force() {
 fn a_gate_does_not_start_on_a_bundle_that_does_not_pass() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("policy");
-    let start = || Handle::start(PolicySource::Path(path.clone()), books()).unwrap_err();
+    let start = || {
+        let source = PolicySource::Path(path.clone());
+        Handle::start(source, None, books()).unwrap_err().rejected
+    };
     assert!(
         start().as_str().starts_with("error: cannot read `"),
         "{}",
@@ -372,7 +375,7 @@ fn a_gate_does_not_start_on_a_bundle_that_does_not_pass() {
 
 #[test]
 fn the_bundle_inside_the_program_passes() {
-    let handle = Handle::start(PolicySource::Embedded, books())
+    let handle = Handle::start(PolicySource::Embedded, None, books())
         .unwrap_or_else(|rejected| panic!("{rejected}"));
     assert!(handle.policy().model().services.len() > 10);
 }

@@ -83,6 +83,11 @@ impl BackgroundService for Drain {
         if !self.gate.ledger.flush().await {
             tracing::error!("the last lines of the audit log could not be written");
         }
+        if let Some(state) = self.gate.policy.state()
+            && !state.finish(LAST_WORDS)
+        {
+            tracing::error!("the policy in force could not be saved to the state");
+        }
         tracing::info!("stopped");
         // Pingora would sleep its whole grace period now, however idle it is.
         std::process::exit(0);

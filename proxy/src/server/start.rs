@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{BindError, Extra, Listen, OnOpen};
 use crate::addr::OwnAddrs;
 use crate::admin;
-use crate::config::{Config, Connections, PolicySource};
+use crate::config::{Config, Connections};
 use crate::dns::Resolver;
 use crate::gate::Gate;
 use crate::ledger::metrics::LimitUsage;
@@ -19,26 +19,17 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Admission, connections_for, raise_descriptors};
 use crate::listener::Bound;
 use crate::refusals::Refusals;
-use crate::reload::{self, Rejected, Watch};
+use crate::reload::{self, Fault, NoPolicy, Watch};
 use crate::shares::Shares;
+use crate::state::State;
 use crate::upstream::Dialler;
 
 /// Why the gate does not start.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The policy cannot be read at all.
-    #[error("error: cannot read the policy `{path}`: {error}")]
-    PolicyUnreadable {
-        /// Where it should be.
-        path: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// The policy does not pass.
-    #[error(
-        "{0}\nerror: the policy does not pass, and there is no earlier one: the gate does not start"
-    )]
-    Policy(Rejected),
+    /// There is no policy to start with.
+    #[error("{0}")]
+    Policy(NoPolicy),
     /// The ledger cannot be opened.
     #[error("error: {0}")]
     Ledger(#[from] LedgerError),
@@ -55,10 +46,8 @@ impl StartError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Policy(_) => 78,
-            Self::PolicyUnreadable { .. } | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => {
-                74
-            }
+            Self::Policy(none) if none.rejected.fault() == Fault::Bundle => 78,
+            Self::Policy(_) | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => 74,
         }
     }
 }
@@ -68,11 +57,12 @@ impl StartError {
 /// # Errors
 /// [`StartError`], if it cannot serve.
 pub fn start(config: Config) -> Result<(), StartError> {
-    readable(&config.policy)?;
     let descriptors = raise_descriptors();
     let ledger = Ledger::open_books(&config.audit, config.limits.metric_series)?;
-    let policy =
-        reload::Handle::start(config.policy.clone(), ledger.clone()).map_err(StartError::Policy)?;
+    let state = config.state.directory.as_deref();
+    let state = state.map(|path| State::open(path, &ledger));
+    let policy = reload::Handle::start(config.policy.clone(), state, ledger.clone())
+        .map_err(StartError::Policy)?;
     let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
 
     let admin = Listen::bind(config.admin.address)?;
@@ -138,17 +128,6 @@ fn limits_usage(
     }
 }
 
-fn readable(policy: &PolicySource) -> Result<(), StartError> {
-    let PolicySource::Path(path) = policy else {
-        return Ok(());
-    };
-    let found = std::fs::metadata(path).map(drop);
-    found.map_err(|error| StartError::PolicyUnreadable {
-        path: path.display().to_string(),
-        error,
-    })
-}
-
 fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
@@ -187,7 +166,7 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
     for Bound { listener, address } in bound {
         tracing::info!(listener = %listener.name, %address, "listening");
     }
-    tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/reload");
+    tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/policy, /-/reload");
     let limits = &config.limits;
     tracing::info!(
         connections,

@@ -7,10 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::catalogue::Id;
-use prometheus::{Gauge, GaugeVec, Registry};
+use octroi_policy::diagnostic::Severity;
+use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
-use super::declare::{gauges, register};
+use super::declare::{counters, gauges, int_gauges, register};
 use crate::ledger::series::Budget;
+use crate::state::StateError;
+
+const SEVERITIES: [Severity; 3] = [Severity::Error, Severity::Warning, Severity::Note];
 
 /// The share of `limits.metric_series` that each family of the policy may use.
 const SHARE: usize = 8;
@@ -19,6 +23,9 @@ const SHARE: usize = 8;
 #[derive(Debug)]
 pub(super) struct PolicyFamilies {
     loaded: Gauge,
+    from_state: IntGauge,
+    findings: IntGaugeVec,
+    state_errors: IntCounterVec,
     replaced: Mutex<Replaced>,
 }
 
@@ -72,6 +79,25 @@ impl PolicyFamilies {
             "octroi_policy_loaded_timestamp_seconds",
             "When the policy in force was put in force.",
         )?;
+        let from_state = IntGauge::new(
+            "octroi_policy_from_state",
+            "1 while the policy in force is the last good one from the state: the bundle did not pass at the start.",
+        )?;
+        let findings = int_gauges(
+            r,
+            "octroi_policy_findings",
+            "What was found in the policy in force; an error only where it was accepted before.",
+            &["severity"],
+        )?;
+        let state_errors = counters(
+            r,
+            "octroi_state_errors_total",
+            "Attempts to read or write the state directory that failed.",
+            &["reason"],
+        )?;
+        for reason in StateError::REASONS {
+            state_errors.with_label_values(&[reason]);
+        }
         let info = gauges(
             "octroi_policy_info",
             "The policy in force; always 1.",
@@ -94,6 +120,9 @@ impl PolicyFamilies {
         )?;
         Ok(Self {
             loaded: register(r, loaded)?,
+            from_state: register(r, from_state)?,
+            findings,
+            state_errors,
             replaced: Mutex::new(Replaced {
                 info: Shown::new(register(r, info)?),
                 derogation_expires: Shown::new(register(r, expires)?),
@@ -134,6 +163,30 @@ impl PolicyFamilies {
         budget.release(replaced.series);
         replaced.series = derogations.min(most) + lists.min(most);
         budget.reserve(replaced.series);
+    }
+
+    /// Shows whether it comes from the state.
+    pub(super) fn show_from_state(&self, is: bool) {
+        self.from_state.set(i64::from(is));
+    }
+
+    /// Shows how many findings it has.
+    pub(super) fn show_findings(&self, found: impl Iterator<Item = Severity>) {
+        let mut counts = SEVERITIES.map(|severity| (severity, 0));
+        for severity in found {
+            for (_, count) in counts.iter_mut().filter(|(of, _)| *of == severity) {
+                *count += 1;
+            }
+        }
+        for (severity, count) in counts {
+            let gauge = self.findings.with_label_values(&[severity.as_str()]);
+            gauge.set(count);
+        }
+    }
+
+    /// Counts a failure of the state directory.
+    pub(super) fn count_state_error(&self, reason: &'static str) {
+        self.state_errors.with_label_values(&[reason]).inc();
     }
 
     /// Shows how old these lists are, and no others.
