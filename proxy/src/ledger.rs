@@ -9,6 +9,7 @@ mod entry;
 mod id;
 mod line;
 pub mod metrics;
+pub(crate) mod record;
 mod series;
 mod sketch;
 mod sources;
@@ -27,7 +28,7 @@ use thiserror::Error;
 pub use audit::Unwritable;
 pub use client::KeyError;
 pub use entry::Entry;
-pub use id::FlowId;
+pub use id::{FlowId, IdError};
 pub use metrics::Metrics;
 
 use crate::config::Audit;

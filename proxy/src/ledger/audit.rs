@@ -18,6 +18,8 @@ use prometheus::IntCounter;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
+pub(super) use file::files;
+
 use crate::config::{Audit, OnFailure, Sink};
 
 /// Lines that may wait to be written before new flows wait too: some seconds of a busy gate.

@@ -171,6 +171,14 @@ fn is_ours(torn: &[u8]) -> bool {
     torn[..length] == LINE_START[..length]
 }
 
+/// The file and those set aside beside it, newest first; some may be gone by now.
+pub(in crate::ledger) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let aside = aside(&path)?;
+    let older = aside.iter().rev().map(|stamp| named(&path, stamp));
+    Ok(std::iter::once(path.clone()).chain(older).collect())
+}
+
 /// The stamps of the files set aside, oldest first.
 fn aside(path: &Path) -> io::Result<Vec<String>> {
     let (Some(name), Some(directory)) = (path.file_name(), path.parent()) else {
