@@ -17,6 +17,7 @@ mod commands;
 mod dashboards;
 mod evidence;
 mod explicit;
+mod incident;
 mod ledger;
 mod limits;
 mod malformed;
