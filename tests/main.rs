@@ -24,6 +24,7 @@ mod malformed;
 mod pages;
 mod people;
 mod readme;
+mod rehearsal;
 mod reload;
 mod robustness;
 mod selfservice;

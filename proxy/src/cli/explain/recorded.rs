@@ -250,6 +250,14 @@ fn tell_close(rows: &mut Rows, place: &Place, close: &Record) {
             down.unwrap_or(0)
         ),
     );
+    let limit = octroi.limit.as_ref();
+    rows.rows(
+        "",
+        limit.map(|it| {
+            let of = it.of.as_deref().unwrap_or("the source");
+            format!("it met the limit {} of {of}: {}", it.name, it.most)
+        }),
+    );
     if reason == "revoked" {
         let rule = close.rule.as_ref();
         let rule = rule.map_or_else(String::new, |rule| format!("rule {} of ", rule.id));

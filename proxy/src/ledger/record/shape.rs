@@ -81,9 +81,12 @@ read! {
         closed_by: Option<String>,
         /// Of a `close` line.
         service: Option<String>,
+        /// Of a `close` line: the limit that the flow met.
+        limit: Option<Limit>,
         /// Of a `reject` line.
         listener: Option<String>,
     }
+    Limit { name: String, of: Option<String>, most: usize, }
     Policy { name: String, digest: String, }
     Ground {
         ground: String,

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::config::{Audit, ClientAddress, OnFailure, Sink};
 use crate::ledger::{Close, CloseReason, ClosedBy, Ledger, Rejected, Revocation};
+use crate::shares::{Kind, Limited, Scope};
 
 /// Something for every field of a line: conflicts of address and certificate, derogations with
 /// what they require and stand on, lists, fronts, platforms, shared ranges, a ministry's own names.
@@ -30,9 +31,9 @@ services:
     category: [messaging]
     domains: [.post.example]
     qualification: [ { scheme: secnumcloud, since: 2026-01-01, until: 2028-12-31, checked: 2026-03-01, source: 'https://list.example' } ]
-    hosted_on: [ { provider: big, since: 2026-02-01, accepted_by: A, reference: B } ]
+    hosted_on: [ { provider: big, since: 2026-02-01, until: 2028-12-31, accepted_by: A, reference: B } ]
 providers:
-  - { id: big, name: Big, jurisdiction: US, suffixes: [ { names: [big.example] }, { names: [cloud.example], role: platform }, { names: [edge.example], role: front } ], addresses: [ { nets: [192.0.2.128/25], role: front } ] }
+  - { id: big, name: Big, jurisdiction: US, suffixes: [ { names: [big.example] }, { names: [cloud.example], role: platform }, { names: [edge.example], role: front } ], addresses: [ { prefixes: [192.0.2.128/25], role: front } ] }
 ministries:
   - id: interieur
     name: Interieur
@@ -223,11 +224,20 @@ fn recorded(ledger: &Ledger, policy: &Policy, count: u64) -> Vec<(Question, Deci
             .parse::<Timestamp>()
             .unwrap();
         let at = at
-            .saturating_add(jiff::SignedDuration::from_hours(24 * n as i64))
+            .saturating_add(jiff::SignedDuration::from_hours(24 * (n % 60) as i64))
             .unwrap();
         let decision = policy.judge(&question.flow(&forbid), at);
         let mut entry = ledger.open(opened(&question));
         entry.decide(policy, &decision, &question.flow(&forbid));
+        if n % 7 == 0 {
+            entry.limited(Limited {
+                scope: Scope::Source,
+                kind: Kind::Flows,
+                holder: None,
+                most: 7,
+                wait: None,
+            });
+        }
         let reason = ENDS[dice.below(3)];
         if reason == CloseReason::Revoked {
             entry.revoked(Revocation {
@@ -260,7 +270,7 @@ fn of_action(lines: &[String], action: &str) -> Vec<Record> {
 async fn a_flow_rebuilt_from_its_line_has_the_same_decision() {
     let (dir, ledger) = books(ClientAddress::Plain);
     let policy = policy();
-    let flows = recorded(&ledger, &policy, 3000);
+    let flows = recorded(&ledger, &policy, 6000);
     assert!(ledger.flush().await);
     let records = of_action(&lines(&dir), "decision");
     assert_eq!(records.len(), flows.len());
