@@ -209,6 +209,18 @@ impl Forbid {
         }
     }
 
+    /// The networks inside which nothing is forbidden by its class.
+    #[must_use]
+    pub fn exceptions(&self) -> &[IpNet] {
+        &self.allow
+    }
+
+    /// The same classes, without exceptions.
+    #[must_use]
+    pub fn without_exceptions(&self) -> Self {
+        Self::new(self.classes.iter().copied(), Vec::new())
+    }
+
     /// Forbids only what nobody can dial: unspecified, multicast, broadcast.
     #[must_use]
     pub fn none() -> Self {

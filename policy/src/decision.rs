@@ -230,6 +230,18 @@ impl Ground {
         }
     }
 
+    /// The address class, outcome or port that it names.
+    #[must_use]
+    pub fn what(&self) -> Option<String> {
+        match self {
+            Ground::Forbidden(class, _) => Some(class.as_str().to_owned()),
+            Ground::OnOutcome(outcome) => Some(outcome.as_str().to_owned()),
+            Ground::OnSni(outcome) => Some(outcome.as_str().to_owned()),
+            Ground::Port(port) => Some(port.to_string()),
+            Ground::Block(..) | Ground::Deny(..) | Ground::Default(_) => None,
+        }
+    }
+
     /// The word for it in logs, metrics, headers and explanations.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -279,6 +291,20 @@ pub enum Disposition {
     Overruled,
 }
 
+impl Disposition {
+    /// The word for it in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applies => "applies",
+            Self::Exempt => "exempt",
+            Self::Lifted(_) => "lifted",
+            Self::Hosted => "hosted",
+            Self::Overruled => "overruled",
+        }
+    }
+}
+
 /// A rule that matched a piece of evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
@@ -301,6 +327,18 @@ pub enum Cover {
     Required(ServiceIx),
     /// It is a provider that stands behind those.
     Behind(ProviderIx),
+}
+
+impl Cover {
+    /// The word for it in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Named => "named",
+            Self::Required(_) => "required",
+            Self::Behind(_) => "behind",
+        }
+    }
 }
 
 /// A derogation that covered a piece of evidence.

@@ -1,10 +1,11 @@
 //! A decision told to a person: who, what, every rule that matched and where it is written, both verdicts.
 
+pub mod words;
+
 use std::fmt::{self, Display, Write as _};
 
 use jiff::Timestamp;
 
-use crate::address::AddressClass;
 use crate::bundle::Bundle;
 use crate::catalogue::{Language, ReferenceIx, Role, ServiceIx};
 use crate::decision::{
@@ -13,6 +14,7 @@ use crate::decision::{
 use crate::flow::{Flow, Protocol};
 use crate::policy::Policy;
 use crate::rule::{Mode, Rule};
+use words::GroundWords;
 
 /// Explains `decision`, which `policy` gave about `flow`. With the bundle the policy was made from, the lines of
 /// its lists are named too.
@@ -35,48 +37,18 @@ pub fn explain(
 /// One ground for a denial in one English sentence without a full stop.
 #[must_use]
 pub fn because(policy: &Policy, decision: &Decision, ground: &Ground) -> String {
-    let evidence = |piece| {
-        decision.piece(piece).map_or_else(String::new, |p| {
-            format!("{} `{}`", p.kind.as_str(), p.value)
-        })
+    let piece = ground.piece().and_then(|piece| decision.piece(piece));
+    let value = piece.map(|piece| piece.value.to_string());
+    let what = ground.what();
+    let words = GroundWords {
+        ground: ground.as_str(),
+        rule: ground.rule().map(|rule| &*policy.rule(rule).id),
+        evidence: piece
+            .zip(value.as_deref())
+            .map(|(piece, value)| (piece.kind.as_str(), value)),
+        what: what.as_deref(),
     };
-    match *ground {
-        Ground::Block(rule, piece) => {
-            format!("rule {} blocks {}", policy.rule(rule).id, evidence(piece))
-        }
-        Ground::Deny(rule, piece) => {
-            format!("rule {} denies {}", policy.rule(rule).id, evidence(piece))
-        }
-        Ground::Forbidden(AddressClass::Gate, piece) => {
-            format!("{} is this gate itself", evidence(piece))
-        }
-        Ground::Forbidden(class, piece) => {
-            format!(
-                "{} is a {} address, which the gate does not dial",
-                evidence(piece),
-                class.as_str()
-            )
-        }
-        Ground::OnOutcome(outcome) => {
-            format!(
-                "the evidence is {}, and the workload's `on:` acts on that",
-                outcome.as_str()
-            )
-        }
-        Ground::OnSni(outcome) => {
-            format!(
-                "the ClientHello is `{}`, and the workload's `on:` acts on that",
-                outcome.as_str()
-            )
-        }
-        Ground::Port(port) => format!("port {port} is none this workload may use without a rule"),
-        Ground::Default(piece) => {
-            format!(
-                "nothing permits {}, and the default is deny",
-                evidence(piece)
-            )
-        }
-    }
+    words.to_string()
 }
 
 struct Story<'a> {
@@ -110,7 +82,7 @@ impl Story<'_> {
             writeln!(
                 f,
                 "{head:<11}{} is {}/{} ({}){}",
-                self.flow.source.address,
+                self.source(),
                 self.policy.ministry_id(workload.ministry),
                 workload.id,
                 workload.sensitivity.as_str(),
@@ -125,6 +97,16 @@ impl Story<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// Nobody has the unspecified address: it stands for one that is not known.
+    fn source(&self) -> String {
+        let address = self.flow.source.address;
+        if address.is_unspecified() {
+            "whoever asked".to_owned()
+        } else {
+            address.to_string()
+        }
     }
 
     fn asked(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -244,18 +226,13 @@ impl Story<'_> {
     }
 
     fn ended(&self, hit: &Hit, rule: &Rule) -> String {
+        let derogation = match hit.disposition {
+            Disposition::Lifted(derogation) => Some(&*self.policy.derogation(derogation).id),
+            _ => None,
+        };
         match hit.disposition {
             Disposition::Applies if rule.mode == Mode::Observe => "would apply".to_owned(),
-            Disposition::Applies => "applies".to_owned(),
-            Disposition::Exempt => "exempt by `unless`".to_owned(),
-            Disposition::Lifted(derogation) => {
-                format!(
-                    "lifted by derogation {}",
-                    self.policy.derogation(derogation).id
-                )
-            }
-            Disposition::Hosted => "excused, the provider is known to stand behind".to_owned(),
-            Disposition::Overruled => "overruled by a prohibition".to_owned(),
+            disposition => words::ended(disposition.as_str(), derogation),
         }
     }
 

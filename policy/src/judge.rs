@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use crate::address::{AddressClass, Forbid};
 use crate::catalogue::{CategoryIx, ServiceIx, WorkloadIx};
 use crate::decision::{
-    Class, Decision, Disposition, Ground, Hit, Lift, Piece, PieceIx, Ruling, Verdict,
+    Class, Decision, Disposition, Ground, Hit, Lift, Piece, PieceIx, Ruling, Verdict, Who,
 };
 use crate::flow::{EvidenceKind, Flow, Protocol, Source};
 use crate::ministry::{Action, Permission, Workload};
@@ -31,7 +31,12 @@ impl Policy {
     /// The path asks again each time more evidence is in; more evidence never turns a denial into a permission.
     #[must_use]
     pub fn judge(&self, flow: &Flow<'_>, at: Timestamp) -> Decision {
-        let who = self.identify(flow.source);
+        self.judge_as(flow, self.identify(flow.source), at)
+    }
+
+    /// Judges a flow as one of `who`, whatever its source says: for a log that names workloads and no addresses.
+    #[must_use]
+    pub fn judge_as(&self, flow: &Flow<'_>, who: Who, at: Timestamp) -> Decision {
         let pieces = self.pieces(flow);
         let outcomes = self.outcomes(flow, &pieces, at);
         let mut decision = Decision {

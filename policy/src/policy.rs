@@ -140,6 +140,15 @@ impl Policy {
         &self.model.workloads[workload.at()]
     }
 
+    /// The workload called so by its ministry; `unassigned` is the workload of nobody's sources.
+    #[must_use]
+    pub fn workload_called(&self, ministry: &str, workload: &str) -> Option<WorkloadIx> {
+        let called =
+            |it: &Workload| *it.id == *workload && self.ministry_id(it.ministry) == ministry;
+        let found = self.model.workloads.iter().position(called)?;
+        u32::try_from(found).ok().map(WorkloadIx)
+    }
+
     /// The derogation at an index that this policy gave out.
     #[must_use]
     pub fn derogation(&self, derogation: DerogationIx) -> &Derogation {

@@ -18,6 +18,8 @@ use octroi_policy::diagnostic::Colour;
 
 /// The answer is no.
 const NO: u8 = 1;
+/// The command is not understood, as clap says it.
+const USAGE: u8 = 2;
 /// sysexits `EX_IOERR`.
 const IO: u8 = 74;
 /// sysexits `EX_CONFIG`.
@@ -44,7 +46,7 @@ enum Command {
     Check(check::Arguments),
     /// Run a policy bundle's own tests
     Test(test::Arguments),
-    /// Say how a flow would be judged, and why
+    /// Say how a flow would be judged and why, or what happened by the number of a refusal
     Explain(explain::Arguments),
 }
 

@@ -8,7 +8,9 @@ pub mod audit;
 pub mod dns;
 pub mod limits;
 pub mod listeners;
+pub(crate) mod overlap;
 pub mod pac;
+pub(crate) mod places;
 mod problem;
 mod sense;
 pub mod state;
@@ -27,6 +29,8 @@ pub use dns::{Dns, Servers};
 pub use limits::{Connections, Figures, Limits, Shares};
 pub use listeners::{Listener, ListenerMode};
 pub use pac::Pac;
+pub(crate) use places::Places;
+pub(crate) use problem::Report;
 pub use problem::{ConfigError, Problem};
 pub use state::State;
 pub use upstream::Upstream;
@@ -102,11 +106,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] holds everything that is wrong with it, ready to be shown.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = read(path).map_err(|error| ConfigError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &read(path)?)
     }
 
     /// Understands the text of the file at `path`, which is not opened.
@@ -114,24 +114,15 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Invalid`] holds everything that is wrong with it.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let invalid = |mut problems: Vec<Problem>| {
-            problems.sort_by_key(|problem| (problem.line, problem.column));
-            ConfigError::Invalid {
-                path: path.to_owned(),
-                text: text.to_owned(),
-                problems,
-            }
-        };
-        let options = serde_saphyr::options! { with_snippet: false };
-        let typed: Option<Typed> = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| invalid(vec![Problem::from_yaml(&error)]))?;
-        let mut sense = Sense::new(path.parent().unwrap_or(Path::new("")));
-        let config = meaning(path, typed.unwrap_or_default(), &mut sense);
-        if sense.problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(invalid(sense.problems))
+        let read = Reading::of(path, text.to_owned())?;
+        if read.problems.is_empty() {
+            return Ok(read.config);
         }
+        Err(ConfigError::Invalid {
+            path: path.to_owned(),
+            text: read.text,
+            problems: read.problems,
+        })
     }
 
     /// What runs without any file: loopback, the embedded example policy, the machine's own
@@ -154,14 +145,73 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<String> {
-    let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(std::io::Error::other("it is larger than 1MiB"));
+/// A file that has the shape of `octroi.yaml`: what it means, and what is wrong with it.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// With the default in place of each value that means nothing, and without listeners that do.
+    pub(crate) config: Config,
+    /// In the order of the file; none if it can be used.
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) places: Places,
+    pub(crate) text: String,
+}
+
+impl Reading {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has another shape.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::of(path, read(path)?)
     }
-    Ok(text)
+
+    fn of(path: &Path, text: String) -> Result<Self, ConfigError> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let typed = serde_saphyr::from_str_with_options::<Option<Typed>>(&text, options);
+        let typed = match typed {
+            Ok(typed) => typed.unwrap_or_default(),
+            Err(error) => {
+                let problems = vec![Problem::from_yaml(&error)];
+                let path = path.to_owned();
+                return Err(ConfigError::Invalid {
+                    path,
+                    text,
+                    problems,
+                });
+            }
+        };
+        let mut sense = Sense::new(path.parent().unwrap_or(Path::new("")));
+        let config = meaning(path, typed, &mut sense);
+        let places = Places::of(&text);
+        let mut problems = sense.problems;
+        problems.extend(overlap::problems(&config, &places));
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        Ok(Self {
+            config,
+            problems,
+            places,
+            text,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let mut text = String::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_string(&mut text));
+    let read = match read {
+        Ok(_) if text.len() as u64 > MAX_FILE => {
+            Err(std::io::Error::other("it is larger than 1MiB"))
+        }
+        other => other,
+    };
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => Err(ConfigError::Unreadable {
+            path: path.to_owned(),
+            error,
+        }),
+    }
 }
 
 fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {

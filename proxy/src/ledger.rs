@@ -9,6 +9,7 @@ mod entry;
 mod id;
 mod line;
 pub mod metrics;
+pub(crate) mod record;
 mod series;
 mod sketch;
 mod sources;
@@ -25,12 +26,14 @@ use serde::Serialize;
 use thiserror::Error;
 
 pub use audit::Unwritable;
+pub(crate) use audit::rotates;
 pub use client::KeyError;
+pub(crate) use client::is_key_exposed;
 pub use entry::Entry;
-pub use id::FlowId;
+pub use id::{FlowId, IdError};
 pub use metrics::Metrics;
 
-use crate::config::Audit;
+use crate::config::{Audit, Sink};
 use client::ClientNaming;
 use line::{Event, Http, HttpResponse, Line};
 
@@ -49,14 +52,29 @@ pub struct Ledger {
 #[derive(Debug, Error)]
 pub enum LedgerError {
     /// The audit log cannot be written.
-    #[error("cannot open the audit log: {0}")]
-    Audit(#[from] io::Error),
+    #[error("cannot open the audit log {at}: {error}")]
+    Audit {
+        /// Its file in backticks, or standard output.
+        at: String,
+        /// Why.
+        error: io::Error,
+    },
     /// The key for clients' addresses cannot be used.
     #[error("cannot use the key of the audit log: {0}")]
     Key(#[from] KeyError),
     /// Two metrics have one name: a fault of ours.
     #[error("cannot declare the metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+impl LedgerError {
+    fn unwritable(audit: &Audit, error: io::Error) -> Self {
+        let at = match &audit.sink {
+            Sink::File(path) => format!("`{}`", path.display()),
+            Sink::StandardOutput | Sink::Off => "on standard output".to_owned(),
+        };
+        Self::Audit { at, error }
+    }
 }
 
 /// What is known when a flow begins.
@@ -199,12 +217,23 @@ impl Ledger {
         let naming = Arc::new(ClientNaming::load(&audit.client_address)?);
         let metrics = Arc::new(Metrics::new(metric_series)?);
         let (errors, lost) = (metrics.audit_errors.clone(), metrics.audit_lost.clone());
-        let log = audit::Log::start(audit, errors, lost)?;
+        let log = audit::Log::start(audit, errors, lost);
+        let log = log.map_err(|error| LedgerError::unwritable(audit, error))?;
         Ok(Self {
             metrics,
             log,
             naming,
         })
+    }
+
+    /// What would keep the ledger from being opened; nothing is written, and no file is made.
+    #[must_use]
+    pub fn rehearse(audit: &Audit) -> Vec<LedgerError> {
+        let key = ClientNaming::load(&audit.client_address).map(drop);
+        let log = audit::rehearse(audit);
+        let log = log.map_err(|error| LedgerError::unwritable(audit, error));
+        let found = [key.map_err(LedgerError::from), log];
+        found.into_iter().filter_map(Result::err).collect()
     }
 
     /// The counters.

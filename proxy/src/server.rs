@@ -25,6 +25,7 @@ use crate::shares;
 use crate::tunnels;
 
 mod drain;
+pub(crate) mod rehearsal;
 pub mod start;
 
 pub use start::{StartError, start};

@@ -1,5 +1,9 @@
 //! `octroi explain`
 
+mod changes;
+mod incident;
+mod recorded;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -21,8 +25,8 @@ use crate::dns::Resolver;
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The client's address
-    #[arg(long, value_name = "ADDRESS")]
-    source: IpAddr,
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "incident")]
+    source: Option<IpAddr>,
     /// The instant: a day (its first second, UTC) or an RFC 3339 time [default: now]
     #[arg(long, value_name = "DATE", value_parser = instant)]
     at: Option<Timestamp>,
@@ -45,7 +49,14 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What is asked for: https://host[:port]/…, http://…, or host:port
-    url: Asked,
+    #[arg(required_unless_present = "incident")]
+    url: Option<Asked>,
+    /// The number of a refusal: what the log keeps of it, and what the policy says of it now
+    #[arg(long, value_name = "ID", num_args = 1..=16, conflicts_with_all = ["source", "url", "cname", "address", "sni", "no_resolve"])]
+    incident: Vec<String>,
+    /// Logs to search for it, `-` for standard input [default: that of --config and the files set aside]
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "incident")]
+    audit: Vec<PathBuf>,
 }
 
 /// A URL as a person types it.
@@ -57,18 +68,21 @@ struct Asked {
 }
 
 pub(super) fn run(arguments: &Arguments) -> u8 {
-    match answer(arguments) {
+    let (Some(source), Some(asked)) = (arguments.source, &arguments.url) else {
+        return incident::run(arguments);
+    };
+    match answer(arguments, source, asked) {
         Ok(Verdict::Allow) => 0,
         Ok(Verdict::Deny) => NO,
         Err(code) => code,
     }
 }
 
-fn answer(arguments: &Arguments) -> Result<Verdict, u8> {
+fn answer(arguments: &Arguments, source: IpAddr, asked: &Asked) -> Result<Verdict, u8> {
     let config = config(arguments)?;
     let bundle = bundle(arguments, &config)?;
     let policy = super::policy(&bundle)?;
-    let given = given(arguments, &config)?;
+    let given = given(arguments, source, asked, &config)?;
     let flow = given.flow(&policy, &config.upstream.forbid);
     let decision = policy.judge(&flow, given.at.unwrap_or_else(Timestamp::now));
     say(explain(&policy, &flow, &decision, Some(&bundle)).trim_end());
@@ -93,19 +107,24 @@ fn bundle(arguments: &Arguments, config: &Config) -> Result<Bundle, u8> {
     super::bundle(path).map_err(|error| unreadable(&error))
 }
 
-fn given(arguments: &Arguments, config: &Config) -> Result<Given, u8> {
+fn given(
+    arguments: &Arguments,
+    source: IpAddr,
+    asked: &Asked,
+    config: &Config,
+) -> Result<Given, u8> {
     let Asked {
         protocol,
         host,
         port,
-    } = arguments.url.clone();
+    } = asked.clone();
     let (mut chain, mut addresses) = (arguments.cname.clone(), arguments.address.clone());
     let is_told = arguments.no_resolve || !chain.is_empty() || !addresses.is_empty();
     if let (false, Some(name)) = (is_told, host.name()) {
         (chain, addresses) = resolve(name, config)?;
     }
     Ok(Given {
-        source: Source::from_address(arguments.source),
+        source: Source::from_address(source),
         protocol,
         target: host,
         port,

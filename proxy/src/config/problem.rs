@@ -22,7 +22,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn at(location: Location, message: impl Into<String>) -> Self {
+    pub(crate) fn at(location: Location, message: impl Into<String>) -> Self {
         let whole = |number: u64| usize::try_from(number).unwrap_or(0);
         Self {
             line: whole(location.line()),
@@ -33,7 +33,7 @@ impl Problem {
         }
     }
 
-    pub(super) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -142,6 +142,7 @@ impl fmt::Display for ConfigError {
                         f,
                         "{gap}{}",
                         Report {
+                            head: "error",
                             path,
                             text,
                             problem
@@ -155,10 +156,13 @@ impl fmt::Display for ConfigError {
 }
 
 /// A problem with its place, the line and a caret.
-struct Report<'a> {
-    path: &'a Path,
-    text: &'a str,
-    problem: &'a Problem,
+pub(crate) struct Report<'a> {
+    /// How grave it is: the word before the message.
+    pub(crate) head: &'a str,
+    pub(crate) path: &'a Path,
+    /// The text of the file, for the line that is shown.
+    pub(crate) text: &'a str,
+    pub(crate) problem: &'a Problem,
 }
 
 impl fmt::Display for Report<'_> {
@@ -170,7 +174,8 @@ impl fmt::Display for Report<'_> {
             message,
             help,
         } = self.problem;
-        write!(f, "error: {message}\n  --> {}", self.path.display())?;
+        let head = self.head;
+        write!(f, "{head}: {message}\n  --> {}", self.path.display())?;
         let margin = line.to_string().len();
         if let Some(shown) = self.text.lines().nth(line.wrapping_sub(1)) {
             let room = shown

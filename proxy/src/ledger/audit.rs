@@ -18,6 +18,9 @@ use prometheus::IntCounter;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot};
 
+pub(super) use file::files;
+pub(crate) use file::rotates;
+
 use crate::config::{Audit, OnFailure, Sink};
 
 /// Lines that may wait to be written before new flows wait too: some seconds of a busy gate.
@@ -33,6 +36,17 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the audit log cannot be written")]
 pub struct Unwritable;
+
+/// Whether the log could be opened as [`Log::start`] does it; no file is made.
+///
+/// # Errors
+/// When it could not.
+pub(super) fn rehearse(audit: &Audit) -> io::Result<()> {
+    match &audit.sink {
+        Sink::File(path) => file::rehearse(path),
+        Sink::StandardOutput | Sink::Off => Ok(()),
+    }
+}
 
 /// The audit log; cheap to clone.
 #[derive(Clone, Debug)]

@@ -118,13 +118,17 @@ fn hashed(key: &hmac::Key, ip: IpAddr, at: Timestamp) -> Client {
     }
 }
 
+/// Whether everybody on this machine can read a key.
+pub(crate) fn is_key_exposed(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.mode() & OTHERS_READ != 0)
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     let unreadable = |error| KeyError::Unreadable {
         path: path.to_owned(),
         error,
     };
     let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.mode();
     let mut key = Vec::new();
     let read = file.take(MOST_KEY as u64 + 1).read_to_end(&mut key);
     read.map_err(unreadable)?;
@@ -133,9 +137,6 @@ fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
             path: path.to_owned(),
             length: key.len(),
         });
-    }
-    if mode & OTHERS_READ != 0 {
-        tracing::warn!(path = %path.display(), "everybody on this machine can read the key of the audit log: take that right away");
     }
     Ok(key)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::line::{Dns, DnsAnswer, Endpoint, Event, Facts, Http, HttpRequest, Line, PolicyLine};
 use super::line::{
-    LimitLine, Named, OctroiDecision, Rule, Service, Tls, TlsClient, Url, UserAgent,
+    LimitLine, Named, OctroiDecision, Question, Rule, Service, Tls, TlsClient, Url, UserAgent,
 };
 use super::metrics::Labels;
 use super::{Close, CloseReason, ClosedBy, FlowId, Ledger, Opened, Revocation};
@@ -223,10 +223,12 @@ impl Entry {
 
     fn undecided_line(&self, at: Timestamp) -> Vec<u8> {
         #[derive(Serialize)]
-        struct Octroi {
+        struct Octroi<'a> {
             verdict: &'static str,
             mode: &'static str,
+            question: Question<'a>,
         }
+        let facts = Facts::none();
         let mut event = Event::new("decision", self.id, "denied", "unknown");
         event.reason = Some("aborted");
         let mut line = Line::new(
@@ -235,6 +237,7 @@ impl Entry {
             Octroi {
                 verdict: "deny",
                 mode: "enforced",
+                question: Question::new(&facts, &self.opened),
             },
         );
         let name = self.opened.target.to_string();

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub(super) use facts::{Facts, LimitLine, OctroiDecision, PolicyLine};
+pub(super) use facts::{Facts, LimitLine, OctroiDecision, PolicyLine, Question, protocol_word};
 
 use super::FlowId;
 

@@ -8,6 +8,7 @@ use pingora::services::background::background_service;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::rehearsal::{self, Finding};
 use super::{BindError, Extra, Listen, OnOpen};
 use crate::addr::OwnAddrs;
 use crate::admin;
@@ -57,14 +58,12 @@ impl StartError {
 /// # Errors
 /// [`StartError`], if it cannot serve.
 pub fn start(config: Config) -> Result<(), StartError> {
-    let descriptors = raise_descriptors();
-    let ledger = Ledger::open_books(&config.audit, config.limits.metric_series)?;
-    let state = config.state.directory.as_deref();
-    let state = state.map(|path| State::open(path, &ledger));
-    let policy = reload::Handle::start(config.policy.clone(), state, ledger.clone())
-        .map_err(StartError::Policy)?;
-    let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
-
+    let Prepared {
+        ledger,
+        policy,
+        resolver,
+        connections,
+    } = prepare(&config)?;
     let admin = Listen::bind(config.admin.address)?;
     let (bound, sockets) = listen(&config)?;
     let own = sockets.iter().chain([&admin]).map(Listen::address);
@@ -73,7 +72,6 @@ pub fn start(config: Config) -> Result<(), StartError> {
         own: OwnAddrs::new(own),
     };
 
-    let connections = connections(&config, descriptors);
     announce(&bound, &admin, connections, &config);
     let admission = Admission::new(connections, config.limits.per_source);
     let shares = Shares::new(config.limits.shares.clone());
@@ -128,6 +126,36 @@ fn limits_usage(
     }
 }
 
+/// What does not depend on sockets.
+struct Prepared {
+    ledger: Ledger,
+    policy: reload::Handle,
+    resolver: Resolver,
+    /// Client connections at once.
+    connections: usize,
+}
+
+/// Everything that can fail before a socket is taken; `octroi check` tries the same, in
+/// [`rehearsal`].
+fn prepare(config: &Config) -> Result<Prepared, StartError> {
+    let descriptors = raise_descriptors();
+    let ledger = Ledger::open_books(&config.audit, config.limits.metric_series)?;
+    let state = config.state.directory.as_deref();
+    let state = state.map(|path| State::open(path, &ledger));
+    let policy = reload::Handle::start(config.policy.clone(), state, ledger.clone())
+        .map_err(StartError::Policy)?;
+    let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
+    for Finding { message, help, .. } in rehearsal::advice(config, descriptors) {
+        tracing::warn!(help, "{message}");
+    }
+    Ok(Prepared {
+        ledger,
+        policy,
+        resolver,
+        connections: connections(config, descriptors),
+    })
+}
+
 fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
@@ -145,20 +173,9 @@ fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
 /// What the operator asks for, and no more than the descriptor limit carries: beyond it, nobody
 /// would be served, and the gate could not even be asked how it is.
 fn connections(config: &Config, descriptors: usize) -> usize {
-    let carried = connections_for(descriptors);
     match config.limits.connections {
-        Connections::Auto => carried,
-        Connections::AtMost(most) => {
-            if most > carried {
-                tracing::warn!(
-                    limit = most,
-                    carried,
-                    descriptors,
-                    "`limits.connections` is more than the descriptor limit carries, which is served: raise LimitNOFILE or write `auto`"
-                );
-            }
-            most.min(carried)
-        }
+        Connections::Auto => connections_for(descriptors),
+        Connections::AtMost(most) => most.min(connections_for(descriptors)),
     }
 }
 

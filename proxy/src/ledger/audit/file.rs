@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
+use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
+use rustix::io::Errno;
 
 use crate::config::Rotation;
 
@@ -169,6 +171,50 @@ fn torn_tail(path: &Path, size: u64) -> io::Result<Vec<u8>> {
 fn is_ours(torn: &[u8]) -> bool {
     let length = torn.len().min(LINE_START.len());
     torn[..length] == LINE_START[..length]
+}
+
+/// Whether [`LogFile::open`] would succeed. A file that is not there is not made: its directory is
+/// asked instead.
+pub(super) fn rehearse(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    // A pipe that nobody reads would keep us waiting.
+    options
+        .append(true)
+        .custom_flags(OFlags::NONBLOCK.bits() as i32);
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => may_write(directory(path)),
+        Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Ok(()),
+        opened => opened.map(drop),
+    }
+}
+
+/// Whether a file of the log that can be written can be set aside too: renamed, and another one made.
+pub(crate) fn rotates(path: &Path) -> bool {
+    let regular = fs::metadata(path).map_or(true, |meta| meta.is_file());
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    !regular || may_write(directory(&path)).is_ok()
+}
+
+fn directory(path: &Path) -> &Path {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    if directory.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        directory
+    }
+}
+
+fn may_write(directory: &Path) -> io::Result<()> {
+    let access = Access::WRITE_OK | Access::EXEC_OK;
+    Ok(accessat(CWD, directory, access, AtFlags::EACCESS)?)
+}
+
+/// The file and those set aside beside it, newest first; some may be gone by now.
+pub(in crate::ledger) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let aside = aside(&path)?;
+    let older = aside.iter().rev().map(|stamp| named(&path, stamp));
+    Ok(std::iter::once(path.clone()).chain(older).collect())
 }
 
 /// The stamps of the files set aside, oldest first.

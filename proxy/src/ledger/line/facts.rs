@@ -18,9 +18,22 @@ pub(in crate::ledger) struct Facts {
     pub(in crate::ledger) chain: Vec<DomainName>,
     pub(in crate::ledger) addresses: Vec<IpAddr>,
     pub(in crate::ledger) resolved: bool,
+    pub(in crate::ledger) ours: Vec<IpAddr>,
 }
 
 impl Facts {
+    /// Nothing is known yet.
+    pub(in crate::ledger) fn none() -> Self {
+        Self {
+            host: None,
+            hello: None,
+            chain: Vec::new(),
+            addresses: Vec::new(),
+            resolved: false,
+            ours: Vec::new(),
+        }
+    }
+
     pub(in crate::ledger) fn of(flow: &Flow<'_>) -> Self {
         Self {
             host: flow.host.clone(),
@@ -28,6 +41,7 @@ impl Facts {
             chain: flow.chain.to_vec(),
             addresses: flow.addresses.to_vec(),
             resolved: flow.resolved,
+            ours: flow.ours.to_vec(),
         }
     }
 
@@ -50,7 +64,8 @@ pub(in crate::ledger) struct OctroiDecision<'a> {
     ministry: &'a str,
     workload: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    conflict: Option<Vec<&'a str>>,
+    /// `ministry/workload` of each, where address and certificate disagree.
+    conflict: Option<Vec<String>>,
     verdict: &'static str,
     mode: &'static str,
     grounds: Vec<GroundLine<'a>>,
@@ -154,7 +169,7 @@ struct LiftLine<'a> {
 
 /// All that is needed, beside the source, to judge the flow again.
 #[derive(Debug, Serialize)]
-struct Question<'a> {
+pub(in crate::ledger) struct Question<'a> {
     protocol: &'static str,
     target: String,
     port: u16,
@@ -165,6 +180,9 @@ struct Question<'a> {
     chain: Vec<&'a str>,
     addresses: &'a [IpAddr],
     resolved: bool,
+    /// Those of the addresses at which the gate itself listened.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    ours: &'a [IpAddr],
     #[serde(skip_serializing_if = "Option::is_none")]
     listener: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -197,7 +215,11 @@ impl<'a> OctroiDecision<'a> {
         let (verdict, mode) = decision.recorded();
         let who = &decision.who;
         let workload = |ix| &*policy.workload(ix).id;
-        let conflict = || who.workloads.iter().map(|&ix| workload(ix)).collect();
+        let in_full = |&ix| {
+            let ministry = policy.ministry_id(policy.workload(ix).ministry);
+            format!("{ministry}/{}", workload(ix))
+        };
+        let conflict = || who.workloads.iter().map(in_full).collect();
         Self {
             ministry: policy.ministry_id(who.ministry),
             workload: workload(who.workload()),
@@ -219,7 +241,7 @@ impl<'a> OctroiDecision<'a> {
             lifts: lifts(policy, decision),
             outcome: decision.outcome.map(|outcome| outcome.as_str()),
             sni: decision.sni.map(|sni| sni.as_str()),
-            question: question(facts, opened),
+            question: Question::new(facts, opened),
             policy: PolicyLine {
                 name: policy.name(),
                 digest: policy.digest(),
@@ -230,18 +252,11 @@ impl<'a> OctroiDecision<'a> {
 }
 
 fn ground_line<'a>(policy: &'a Policy, ground: &Ground) -> GroundLine<'a> {
-    let what = match ground {
-        Ground::Forbidden(class, _) => Some(class.as_str().to_owned()),
-        Ground::OnOutcome(outcome) => Some(outcome.as_str().to_owned()),
-        Ground::OnSni(outcome) => Some(outcome.as_str().to_owned()),
-        Ground::Port(port) => Some(port.to_string()),
-        Ground::Block(..) | Ground::Deny(..) | Ground::Default(_) => None,
-    };
     GroundLine {
         ground: ground.as_str(),
         rule: ground.rule().map(|ix| &*policy.rule(ix).id),
         evidence: ground.piece().map(|piece| piece.0),
-        what,
+        what: ground.what(),
     }
 }
 
@@ -272,18 +287,15 @@ fn class_line<'a>(policy: &'a Policy, class: &'a Class) -> ClassLine<'a> {
 
 fn hits<'a>(policy: &'a Policy, decision: &Decision) -> Vec<HitLine<'a>> {
     let line = |hit: &octroi_policy::decision::Hit| {
-        let (disposition, derogation) = match hit.disposition {
-            Disposition::Applies => ("applies", None),
-            Disposition::Exempt => ("exempt", None),
-            Disposition::Lifted(ix) => ("lifted", Some(&*policy.derogation(ix).id)),
-            Disposition::Hosted => ("hosted", None),
-            Disposition::Overruled => ("overruled", None),
+        let derogation = match hit.disposition {
+            Disposition::Lifted(ix) => Some(&*policy.derogation(ix).id),
+            _ => None,
         };
         HitLine {
             rule: &policy.rule(hit.rule).id,
             evidence: hit.piece.0,
             list: hit.list.map(|list| &*policy.model().lists[list.at()].id),
-            disposition,
+            disposition: hit.disposition.as_str(),
             derogation,
         }
     };
@@ -292,15 +304,15 @@ fn hits<'a>(policy: &'a Policy, decision: &Decision) -> Vec<HitLine<'a>> {
 
 fn lifts<'a>(policy: &'a Policy, decision: &Decision) -> Vec<LiftLine<'a>> {
     let line = |lift: &octroi_policy::decision::Lift| {
-        let (cover, through) = match lift.cover {
-            Cover::Named => ("named", None),
-            Cover::Required(ix) => ("required", Some(&*policy.service(ix).id)),
-            Cover::Behind(ix) => ("behind", Some(&*policy.provider(ix).id)),
+        let through = match lift.cover {
+            Cover::Named => None,
+            Cover::Required(ix) => Some(&*policy.service(ix).id),
+            Cover::Behind(ix) => Some(&*policy.provider(ix).id),
         };
         LiftLine {
             derogation: &policy.derogation(lift.derogation).id,
             evidence: lift.piece.0,
-            cover,
+            cover: lift.cover.as_str(),
             through,
             used: lift.used,
         }
@@ -308,23 +320,26 @@ fn lifts<'a>(policy: &'a Policy, decision: &Decision) -> Vec<LiftLine<'a>> {
     decision.lifts.iter().map(line).collect()
 }
 
-fn question<'a>(facts: &'a Facts, opened: &'a crate::ledger::Opened) -> Question<'a> {
-    Question {
-        protocol: protocol_word(opened.protocol),
-        target: opened.target.to_string(),
-        port: opened.port,
-        host: facts.host.as_ref().map(Host::to_string),
-        hello: facts.hello.as_ref().map(|hello| hello_line(hello, facts)),
-        chain: facts.chain.iter().map(DomainName::as_str).collect(),
-        addresses: &facts.addresses,
-        resolved: facts.resolved,
-        listener: opened.source.listener.as_deref(),
-        certificate: opened
-            .source
-            .certificate
-            .iter()
-            .map(DomainName::as_str)
-            .collect(),
+impl<'a> Question<'a> {
+    pub(in crate::ledger) fn new(facts: &'a Facts, opened: &'a crate::ledger::Opened) -> Self {
+        Self {
+            protocol: protocol_word(opened.protocol),
+            target: opened.target.to_string(),
+            port: opened.port,
+            host: facts.host.as_ref().map(Host::to_string),
+            hello: facts.hello.as_ref().map(|hello| hello_line(hello, facts)),
+            chain: facts.chain.iter().map(DomainName::as_str).collect(),
+            addresses: &facts.addresses,
+            resolved: facts.resolved,
+            ours: &facts.ours,
+            listener: opened.source.listener.as_deref(),
+            certificate: opened
+                .source
+                .certificate
+                .iter()
+                .map(DomainName::as_str)
+                .collect(),
+        }
     }
 }
 
