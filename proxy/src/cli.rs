@@ -47,7 +47,7 @@ enum Command {
     /// Run a policy bundle's own tests
     Test(test::Arguments),
     /// Say how a flow would be judged and why, or what happened by the number of a refusal
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
 }
 
 /// Runs the command that the process was started with.
