@@ -34,6 +34,9 @@ struct Writer {
     retry_at: Option<Instant>,
     /// When a full file is tried to be set aside again; `None` = that works.
     rotate_at: Option<Instant>,
+    /// Whether files of earlier runs were looked at. Not before the first write: a gate that is to take
+    /// over, and does not, removes nothing.
+    is_tidy: bool,
 }
 
 enum Output {
@@ -57,6 +60,7 @@ pub(super) fn start(audit: &Audit, state: Arc<State>) -> io::Result<Sender<Messa
         begun: 0,
         retry_at: None,
         rotate_at: None,
+        is_tidy: false,
     };
     thread::Builder::new()
         .name("audit".to_owned())
@@ -67,7 +71,6 @@ pub(super) fn start(audit: &Audit, state: Arc<State>) -> io::Result<Sender<Messa
 impl Writer {
     /// Ends when the last sender is gone and everything is written, or cannot be.
     fn run(mut self) {
-        self.remove_oldest();
         loop {
             match self.next() {
                 Ok(Message::Line(line)) => self.take(&line),
@@ -136,9 +139,26 @@ impl Writer {
     /// Writes what is pending, whether or not that failed before.
     fn write(&mut self) {
         self.retry_at = None;
+        if !std::mem::replace(&mut self.is_tidy, true) {
+            self.remove_oldest();
+        }
+        let all = self.write_all();
+        if let Output::File(file) = &self.output {
+            file.release();
+        }
+        if all {
+            self.state.works();
+            self.pending.shrink_to(BATCH);
+        } else {
+            self.shed();
+        }
+    }
+
+    /// Writes everything pending, file after file; whether that worked. The last file stays held.
+    fn write_all(&mut self) -> bool {
         loop {
             if !self.make_ready() {
-                return self.shed();
+                return false;
             }
             let end = self.fitting();
             let (done, result) = self.output.write(&self.pending[self.begun..end]);
@@ -146,14 +166,12 @@ impl Writer {
             match result {
                 Err(error) => {
                     self.fail(&error);
-                    return self.shed();
+                    return false;
                 }
-                Ok(()) if self.pending.is_empty() => break,
+                Ok(()) if self.pending.is_empty() => return true,
                 Ok(()) => {}
             }
         }
-        self.state.works();
-        self.pending.shrink_to(BATCH);
     }
 
     /// Notes that `bytes` of what is pending stand in the file.
@@ -250,15 +268,15 @@ impl Writer {
         }
     }
 
-    /// Whether the file at the path is open now.
+    /// Whether the file at the path is open now, and held.
     fn reopen(&mut self) -> bool {
         let Output::File(file) = &mut self.output else {
             return true;
         };
-        match file.reopen_if_moved() {
+        match file.hold() {
             Ok(Found::Same) => true,
             Ok(Found::Another) => {
-                // The line that was begun is written whole where the others go.
+                // The line that was begun is written whole, where the others go or below them.
                 self.begun = 0;
                 true
             }
