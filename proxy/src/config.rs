@@ -12,6 +12,7 @@ pub mod pac;
 mod problem;
 mod sense;
 pub mod units;
+pub mod upgrade;
 pub mod upstream;
 
 use std::io::Read;
@@ -27,6 +28,7 @@ pub use limits::{Connections, Figures, Limits, Shares};
 pub use listeners::{Listener, ListenerMode};
 pub use pac::Pac;
 pub use problem::{ConfigError, Problem};
+pub use upgrade::Upgrade;
 pub use upstream::Upstream;
 
 use sense::{NotYet, Sense, Text};
@@ -56,6 +58,8 @@ pub struct Config {
     pub audit: Audit,
     /// How long open tunnels are waited for when the gate stops.
     pub drain_timeout: Duration,
+    /// How the gate hands over to another binary.
+    pub upgrade: Upgrade,
     /// Where the gate is watched.
     pub admin: Admin,
     /// What `/proxy.pac` tells browsers.
@@ -82,6 +86,7 @@ struct Typed {
     limits: limits::Typed,
     audit: audit::Typed,
     drain_timeout: Option<Text>,
+    upgrade: upgrade::Typed,
     admin: admin::Typed,
     pac: pac::Typed,
 }
@@ -143,6 +148,7 @@ impl Config {
             limits: Limits::default(),
             audit: Audit::default(),
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            upgrade: Upgrade::default(),
             admin: Admin::default(),
             pac: Pac::default(),
         }
@@ -179,6 +185,7 @@ fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
             DEFAULT_DRAIN_TIMEOUT,
             Duration::ZERO..=Duration::from_hours(24),
         ),
+        upgrade: upgrade::meaning(&typed.upgrade, sense),
         admin: admin::meaning(&typed.admin, sense),
         pac: pac::meaning(&typed.pac, sense),
         listeners: listeners::meaning(typed.listeners, sense),

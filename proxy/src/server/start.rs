@@ -2,13 +2,16 @@
 //! is served, and says which file or port it is about.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora::services::background::background_service;
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::{BindError, Extra, Listen, OnOpen};
+use super::upgrade::wire::OpenSocket;
+use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
+use super::{BindError, Extra, Listen, OnOpen, Process};
 use crate::addr::OwnAddrs;
 use crate::admin;
 use crate::config::{Config, Connections, PolicySource};
@@ -21,6 +24,7 @@ use crate::listener::Bound;
 use crate::refusals::Refusals;
 use crate::reload::{self, Rejected, Watch};
 use crate::shares::Shares;
+use crate::systemd::Notifier;
 use crate::upstream::Dialler;
 
 /// Why the gate does not start.
@@ -48,6 +52,12 @@ pub enum StartError {
     /// A port cannot be listened on.
     #[error("error: {0}")]
     Bind(#[from] BindError),
+    /// There is no safe place for an upgrade.
+    #[error("error: {0}")]
+    Door(#[from] DoorError),
+    /// The gate that runs does not hand over.
+    #[error("error: {0}")]
+    Arrival(#[from] ArrivalError),
 }
 
 impl StartError {
@@ -56,18 +66,67 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Policy(_) => 78,
-            Self::PolicyUnreadable { .. } | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => {
-                74
-            }
+            Self::PolicyUnreadable { .. }
+            | Self::Ledger(_)
+            | Self::Resolver(_)
+            | Self::Bind(_)
+            | Self::Door(_)
+            | Self::Arrival(_) => 74,
         }
     }
 }
 
-/// Starts the gate and serves until the process is told to stop; then the process ends.
+/// Starts the gate and serves until the process is told to stop; then the process ends. With an
+/// `arrival` it takes over from the gate that runs, which hears of whatever goes wrong.
 ///
 /// # Errors
 /// [`StartError`], if it cannot serve.
-pub fn start(config: Config) -> Result<(), StartError> {
+pub fn start(config: Config, mut arrival: Option<Arrival>) -> Result<(), StartError> {
+    match prepare(config, &mut arrival) {
+        Ok(prepared) => {
+            prepared.run(arrival);
+            Ok(())
+        }
+        Err(error) => {
+            if let Some(arrival) = arrival {
+                arrival.fail(&error.to_string());
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A gate that is ready to run.
+struct Prepared {
+    gate: Gate,
+    process: Process,
+    bound: Vec<Bound>,
+    sockets: Vec<Listen>,
+    extras: Vec<Extra>,
+}
+
+impl Prepared {
+    fn run(self, arrival: Option<Arrival>) {
+        let process = Process {
+            arrival,
+            ..self.process
+        };
+        let gate = Arc::new(self.gate);
+        super::run(gate, process, self.bound, self.sockets, self.extras);
+    }
+}
+
+/// Everything that can fail. What a gate that runs has open is taken over last.
+fn prepare(config: Config, arrival: &mut Option<Arrival>) -> Result<Prepared, StartError> {
+    let mut process = Process {
+        notifier: Notifier::from_env(),
+        place: Place::open(&config.upgrade, arrival.is_some())?,
+        ..Process::default()
+    };
+    if arrival.is_some() {
+        // Not yet the service.
+        process.notifier.mute();
+    }
     readable(&config.policy)?;
     let descriptors = raise_descriptors();
     let ledger = Ledger::open_books(&config.audit, config.limits.metric_series)?;
@@ -75,8 +134,13 @@ pub fn start(config: Config) -> Result<(), StartError> {
         reload::Handle::start(config.policy.clone(), ledger.clone()).map_err(StartError::Policy)?;
     let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
 
-    let admin = Listen::bind(config.admin.address)?;
-    let (bound, sockets) = listen(&config)?;
+    let taken = arrival.as_mut().map(Arrival::take).transpose()?;
+    let mut inherited = taken.unwrap_or_else(Inherited::none);
+    let admin = open(&mut inherited, ADMIN, config.admin.address)?;
+    let (bound, sockets) = listen(&config, &mut inherited)?;
+    process.sockets = described(&config, &bound, &admin);
+    let claimed: Vec<_> = process.sockets.iter().map(|s| s.address).collect();
+    inherited.close_others(&claimed);
     let own = sockets.iter().chain([&admin]).map(Listen::address);
     let dialler = Dialler {
         connect_timeout: config.upstream.connect_timeout,
@@ -96,8 +160,12 @@ pub fn start(config: Config) -> Result<(), StartError> {
         Box::new(OnOpen::new(
             admin::service(admin.address(), policy.clone(), ledger.clone()),
             vec![admin],
+            process.pulse.seat("admin"),
         )),
-        Box::new(background_service("reload", Watch::new(policy.clone()))),
+        Box::new(background_service(
+            "reload",
+            Watch::new(policy.clone(), process.notifier.clone()),
+        )),
     ];
     let (stop, _) = watch::channel(None);
     let gate = Gate {
@@ -112,8 +180,13 @@ pub fn start(config: Config) -> Result<(), StartError> {
         tunnels: Arc::default(),
         stop,
     };
-    super::run(Arc::new(gate), bound, sockets, extras);
-    Ok(())
+    Ok(Prepared {
+        gate,
+        process,
+        bound,
+        sockets,
+        extras,
+    })
 }
 
 /// How near each limit is, for the metrics.
@@ -149,11 +222,40 @@ fn readable(policy: &PolicySource) -> Result<(), StartError> {
     })
 }
 
-fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
+/// The admin listener among the sockets: no listener of the file can have this name.
+const ADMIN: &str = "/admin";
+
+/// The socket that the gate before this one has, else a new one.
+fn open(inherited: &mut Inherited, name: &str, address: SocketAddr) -> Result<Listen, BindError> {
+    match inherited.claim(name, address) {
+        Some((fd, address)) => Ok(Listen::inherited(fd, address)),
+        None => Listen::bind(address),
+    }
+}
+
+/// All sockets, as the next gate is told of them.
+fn described(config: &Config, bound: &[Bound], admin: &Listen) -> Vec<OpenSocket> {
+    let listeners = bound.iter().map(|Bound { listener, address }| OpenSocket {
+        name: listener.name.to_string(),
+        configured: listener.address,
+        address: *address,
+    });
+    let admin = OpenSocket {
+        name: ADMIN.to_owned(),
+        configured: config.admin.address,
+        address: admin.address(),
+    };
+    listeners.chain([admin]).collect()
+}
+
+fn listen(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
     for listener in &config.listeners {
-        let socket = Listen::bind(listener.address)?;
+        let socket = open(inherited, &listener.name, listener.address)?;
         bound.push(Bound {
             listener: listener.clone(),
             address: socket.address(),
