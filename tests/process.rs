@@ -130,7 +130,7 @@ fn a_second_sigterm_ends_the_drain_and_every_line_is_written() {
     assert_eq!(world.gate.exit(), Some(0));
     let decision = world.gate.decision("long.example");
     let close = world.gate.close_of(&decision);
-    assert_eq!(close.text("event.reason"), "shutdown", "{close:?}");
+    assert_eq!(close.text("event.reason"), "drained", "{close:?}");
 }
 
 #[test]

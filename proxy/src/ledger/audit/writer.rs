@@ -21,6 +21,9 @@ const ROTATE_RETRY: Duration = Duration::from_secs(10);
 /// Bytes after which gathering stops.
 const BATCH: usize = 256 << 10;
 
+/// Bytes that a pipe takes in one piece (POSIX): two gates may write to one.
+const PIECE: usize = 4096;
+
 struct Writer {
     output: Output,
     queue: Receiver<Message>,
@@ -293,6 +296,14 @@ impl Writer {
     }
 }
 
+/// Whole lines, as many as a pipe takes at once, at least one.
+fn piece(bytes: &[u8]) -> &[u8] {
+    let newline = |&byte: &u8| byte == b'\n';
+    let fits = bytes[..bytes.len().min(PIECE)].iter().rposition(newline);
+    let end = fits.or_else(|| bytes.iter().position(newline));
+    end.map_or(bytes, |end| &bytes[..=end])
+}
+
 impl Output {
     fn name(&self) -> String {
         match self {
@@ -307,7 +318,7 @@ impl Output {
         while done < bytes.len() {
             let rest = &bytes[done..];
             let written = match self {
-                Output::StandardOutput => io::stdout().lock().write(rest),
+                Output::StandardOutput => io::stdout().lock().write(piece(rest)),
                 Output::File(file) => file.write(rest),
             };
             match written {
@@ -328,6 +339,22 @@ impl Output {
         match self {
             Output::StandardOutput => None,
             Output::File(file) => file.room(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_whole_lines() {
+        let long = [&[b'x'; PIECE][..], b"\ny\n"].concat();
+        assert_eq!(piece(&long).len(), PIECE + 1);
+        let short = b"{1}\n".repeat(PIECE);
+        assert_eq!(piece(&short).len(), PIECE);
+        for all in [&b""[..], b"a\n", b"a"] {
+            assert_eq!(piece(all), all);
         }
     }
 }
