@@ -7,6 +7,7 @@ pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod ledger;
 pub(crate) mod load;
+pub(crate) mod manager;
 pub(crate) mod origin;
 pub(crate) mod pki;
 pub(crate) mod prometheus;

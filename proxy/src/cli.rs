@@ -5,6 +5,7 @@ mod check;
 mod explain;
 mod run;
 mod test;
+mod upgrade;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -48,6 +49,8 @@ enum Command {
     Test(test::Arguments),
     /// Say how a flow would be judged and why, or what happened by the number of a refusal
     Explain(Box<explain::Arguments>),
+    /// Have the gate that runs replaced by the program that is installed now, without a connection lost
+    Upgrade(upgrade::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -60,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Upgrade(arguments) => upgrade::run(arguments),
     };
     ExitCode::from(code)
 }

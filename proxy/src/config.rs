@@ -15,6 +15,7 @@ mod problem;
 mod sense;
 pub mod state;
 pub mod units;
+pub mod upgrade;
 pub mod upstream;
 
 use std::io::Read;
@@ -33,6 +34,7 @@ pub(crate) use places::Places;
 pub(crate) use problem::Report;
 pub use problem::{ConfigError, Problem};
 pub use state::State;
+pub use upgrade::Upgrade;
 pub use upstream::Upstream;
 
 use sense::{Sense, Text};
@@ -64,6 +66,8 @@ pub struct Config {
     pub audit: Audit,
     /// How long open tunnels are waited for when the gate stops.
     pub drain_timeout: Duration,
+    /// How the gate hands over to another binary.
+    pub upgrade: Upgrade,
     /// Where the gate is watched.
     pub admin: Admin,
     /// What `/proxy.pac` tells browsers.
@@ -90,6 +94,7 @@ struct Typed {
     limits: limits::Typed,
     audit: audit::Typed,
     drain_timeout: Option<Text>,
+    upgrade: upgrade::Typed,
     admin: admin::Typed,
     pac: pac::Typed,
 }
@@ -139,6 +144,7 @@ impl Config {
             limits: Limits::default(),
             audit: Audit::default(),
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            upgrade: Upgrade::default(),
             admin: Admin::default(),
             pac: Pac::default(),
         }
@@ -234,6 +240,7 @@ fn meaning(path: &Path, typed: Typed, sense: &mut Sense<'_>) -> Config {
             DEFAULT_DRAIN_TIMEOUT,
             Duration::ZERO..=Duration::from_hours(24),
         ),
+        upgrade: upgrade::meaning(&typed.upgrade, sense),
         admin: admin::meaning(&typed.admin, sense),
         pac: pac::meaning(&typed.pac, sense),
         listeners: listeners::meaning(typed.listeners, sense),

@@ -17,9 +17,10 @@
 //! | explain | [`refusals`], [`selfservice`], [`pac`] | the client's own last refusals, and the way out, as web pages |
 //! | record | [`ledger`] | one entry a flow: the counters and the audit log, which agree |
 //!
-//! Around it: [`server`] (the process, from its sockets to its orderly end), [`gate`](mod@gate) (what all connections
-//! share), [`reload`] (bundle to policy, swapped in whole), [`state`] (what is remembered over a restart), [`tunnels`] (the open ones, judged again when the policy or
-//! its dates change), [`admin`] (metrics, health, the policy in force, reload), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
+//! Around it: [`server`] (the process, from its sockets to its orderly end), [`systemd`] (what the service manager is
+//! told), [`gate`](mod@gate) (what all connections share), [`reload`] (bundle to policy, swapped in whole), [`state`]
+//! (what is remembered over a restart), [`tunnels`] (the open ones, judged again when the policy or its dates change),
+//! [`admin`] (metrics, health, the policy in force, reload), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
 //! they play), [`cli`] (the commands).
 //!
 //! # What is not here
@@ -66,6 +67,7 @@ pub mod selfservice;
 pub mod server;
 pub mod shares;
 pub mod state;
+pub mod systemd;
 #[doc = include_str!("threat_model.md")]
 pub mod threat_model {}
 pub mod tunnels;

@@ -15,6 +15,9 @@ use crate::fault::{self, Fault};
 use crate::listener::Client;
 use crate::reply::Audience;
 
+/// How long a new client is waited for once the gate leaves: longer than any way to it.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
+
 /// How long a kept-alive connection may wait for its next request.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
@@ -172,13 +175,22 @@ async fn begins(
         Turn::First => limits.head_timeout,
         Turn::Next => KEEP_ALIVE,
     };
-    let mut shutdown = shutdown.clone();
     client.buffer.reserve(READ);
     tokio::select! {
         biased;
         came = client.stream.read_buf(&mut client.buffer) => came.is_ok_and(|bytes| bytes > 0),
-        _ = shutdown.wait_for(|leaving| *leaving) => false,
+        () = left(turn, shutdown.clone()) => false,
         () = tokio::time::sleep(patience) => false,
+    }
+}
+
+/// Waits until the gate leaves and a client that is silent has been waited for.
+async fn left(turn: Turn, mut shutdown: ShutdownWatch) {
+    // An error means that the server is gone: a reason to stop as well.
+    let _ = shutdown.wait_for(|leaving| *leaving).await;
+    if turn == Turn::First {
+        // It came in while the gate still listened, and its request is under way.
+        tokio::time::sleep(FIRST_WORDS).await;
     }
 }
 

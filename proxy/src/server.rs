@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -16,19 +16,27 @@ use pingora::services::listening::Service as Listening;
 use pingora::services::{Service, ServiceWithDependents};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
+use tokio::sync::watch;
 
 use crate::forward::{self, Forwarder};
 use crate::gate::Gate;
 use crate::limits::POOL;
 use crate::listener::{Bound, Front};
 use crate::shares;
+use crate::systemd::Notifier;
 use crate::tunnels;
 
 mod drain;
 pub(crate) mod rehearsal;
+mod life;
+mod pulse;
 pub mod start;
+pub mod upgrade;
 
+pub use pulse::{Pulse, Seat, Stuck};
 pub use start::{StartError, start};
+use upgrade::wire::OpenSocket;
+use upgrade::{Arrival, Place, Upgrades};
 
 /// Connections that may wait to be accepted; the kernel's `net.core.somaxconn` has the last word.
 const BACKLOG: i32 = 65_535;
@@ -46,8 +54,15 @@ pub struct BindError {
 /// A listening socket, opened before anything else runs: a port that is taken stops the start.
 #[derive(Debug)]
 pub struct Listen {
-    socket: std::net::TcpListener,
+    socket: Opened,
     address: SocketAddr,
+}
+
+#[derive(Debug)]
+enum Opened {
+    Here(std::net::TcpListener),
+    /// By the gate that this one takes over from.
+    Before(RawFd),
 }
 
 impl Listen {
@@ -73,10 +88,16 @@ impl Listen {
             let socket = std::net::TcpListener::from(socket);
             Ok(Self {
                 address: socket.local_addr()?,
-                socket,
+                socket: Opened::Here(socket),
             })
         };
         bound().map_err(|error| BindError { address, error })
+    }
+
+    /// Goes on with a socket that the gate before this one listened on.
+    fn inherited(fd: RawFd, address: SocketAddr) -> Self {
+        let socket = Opened::Before(fd);
+        Self { socket, address }
     }
 
     /// Where it really is.
@@ -90,12 +111,17 @@ impl Listen {
 pub struct OnOpen<S> {
     service: S,
     sockets: Vec<Listen>,
+    seat: Seat,
 }
 
 impl<S> OnOpen<S> {
-    /// `service` must listen on the very addresses of `sockets`.
-    pub fn new(service: S, sockets: Vec<Listen>) -> Self {
-        Self { service, sockets }
+    /// `service` must listen on the very addresses of `sockets`; `seat` is its place in the pulse.
+    pub fn new(service: S, sockets: Vec<Listen>, seat: Seat) -> Self {
+        Self {
+            service,
+            sockets,
+            seat,
+        }
     }
 }
 
@@ -111,12 +137,15 @@ impl<S: Service> Service for OnOpen<S> {
             let mut table = fds.lock();
             for Listen { socket, address } in self.sockets.drain(..) {
                 // Pingora looks for inherited sockets under the address as text.
-                table.add(address.to_string(), socket.into_raw_fd());
+                let fd = match socket {
+                    Opened::Here(socket) => socket.into_raw_fd(),
+                    Opened::Before(fd) => fd,
+                };
+                table.add(address.to_string(), fd);
             }
         }
-        self.service
-            .start_service(fds, shutdown, listeners_per_fd)
-            .await;
+        let service = self.service.start_service(fds, shutdown, listeners_per_fd);
+        self.seat.run(service).await;
     }
 
     fn name(&self) -> &str {
@@ -135,15 +164,55 @@ impl<S: Service> Service for OnOpen<S> {
 /// Everything that runs beside the listeners: administration, reloads.
 pub type Extra = Box<dyn ServiceWithDependents>;
 
+/// The process around the gate.
+#[derive(Debug, Default)]
+pub struct Process {
+    /// Whether it works.
+    pub pulse: Pulse,
+    /// Who is told.
+    pub notifier: Notifier,
+    /// Where it can be told to upgrade.
+    pub place: Option<Place>,
+    /// The gate that it takes over from.
+    pub arrival: Option<Arrival>,
+    /// All its listening sockets.
+    pub sockets: Vec<OpenSocket>,
+}
+
 /// Runs the gate until it is told to stop and has drained; then the process ends.
-pub fn run(gate: Arc<Gate>, bound: Vec<Bound>, sockets: Vec<Listen>, extras: Vec<Extra>) {
+pub fn run(
+    gate: Arc<Gate>,
+    process: Process,
+    bound: Vec<Bound>,
+    sockets: Vec<Listen>,
+    extras: Vec<Extra>,
+) {
+    let Process {
+        pulse,
+        notifier,
+        place,
+        arrival,
+        sockets: all,
+    } = process;
+    let (ours, is_ours) = watch::channel(arrival.is_none());
+    let (successor, succeeded) = watch::channel(None);
+    let ledger = gate.ledger.clone();
+    let upgrades = Upgrades::new(
+        place,
+        all,
+        (notifier.clone(), pulse.clone()),
+        ledger,
+        is_ours,
+        successor,
+    );
     let drain_timeout = gate.config.drain_timeout;
     let conf = conf(drain_timeout + drain::MARGIN, cores());
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
     let forwarder = Forwarder::new(Arc::clone(&gate), &server.configuration);
     let front = Front::new(Arc::clone(&gate), forwarder, bound);
-    server.add_service(OnOpen::new(listening(front, &sockets), sockets));
+    let front = listening(front, &sockets);
+    server.add_service(OnOpen::new(front, sockets, pulse.seat("gate")));
     for extra in extras {
         server.add_boxed_service(extra);
     }
@@ -151,9 +220,19 @@ pub fn run(gate: Arc<Gate>, bound: Vec<Bound>, sockets: Vec<Listen>, extras: Vec
     if !gate.shares.is_unlimited() {
         server.add_service(shares::service(Arc::clone(&gate)));
     }
-    server.add_service(drain::service(gate, drain_timeout));
+    server.add_service(upgrades);
+    let to_manager = notifier.clone();
+    server.add_service(life::service(
+        Arc::clone(&gate),
+        pulse,
+        to_manager,
+        arrival,
+        ours,
+    ));
+    let drain = drain::service(gate, drain_timeout, notifier, succeeded.clone());
+    server.add_service(drain);
     server.run(RunArgs {
-        shutdown_signal: Box::new(drain::Signals),
+        shutdown_signal: Box::new(drain::Signals { succeeded }),
     });
 }
 

@@ -15,7 +15,12 @@ use super::{Block, DEADLINE, eventually};
 
 /// The binary under test.
 pub(crate) fn octroi() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_octroi"));
+    octroi_at(None)
+}
+
+fn octroi_at(program: Option<&Path>) -> Command {
+    let program = program.unwrap_or(Path::new(env!("CARGO_BIN_EXE_octroi")));
+    let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -34,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) environment: Vec<(&'static str, String)>,
     /// How many descriptors it may have, if that is not what the test may have.
     pub(crate) descriptors: Option<u32>,
+    /// The program, if it is not the one under test.
+    pub(crate) program: Option<PathBuf>,
 }
 
 /// A running gate.
@@ -62,15 +69,22 @@ impl Gate {
             .append(true)
             .open(dir.join("gate.log"))
             .unwrap();
+        let program = settings.program.as_deref();
         let mut command = match settings.descriptors {
-            None => octroi(),
+            None => octroi_at(program),
             Some(most) => {
                 let mut command = tool("prlimit");
                 command.arg(format!("--nofile={most}:{most}"));
-                command.arg(env!("CARGO_BIN_EXE_octroi"));
+                command.arg(program.unwrap_or(Path::new(env!("CARGO_BIN_EXE_octroi"))));
                 command
             }
         };
+        command.envs(
+            settings
+                .environment
+                .iter()
+                .map(|(name, value)| (name, value)),
+        );
         command
             .args(["run", "--config"])
             .arg(&config)

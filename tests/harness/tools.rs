@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Which Debian package brings which program.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("curl", "curl"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
@@ -20,6 +20,7 @@ const PACKAGES: [(&str, &str); 15] = [
     ("jq", "jq"),
     ("prlimit", "util-linux"),
     ("faketime", "faketime"),
+    ("systemd-analyze", "systemd"),
 ];
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

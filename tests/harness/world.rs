@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     extra: Vec<(&'static str, String)>,
     environment: Vec<(&'static str, String)>,
     descriptors: Option<u32>,
+    program: Option<PathBuf>,
     alone: bool,
 }
 
@@ -72,6 +73,7 @@ impl Plan {
             extra,
             environment,
             descriptors: None,
+            program: None,
             alone,
         }
     }
@@ -100,6 +102,12 @@ impl Plan {
         self
     }
 
+    /// The gate is started from another path, which leads to the binary under test.
+    pub(crate) fn program(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
     /// A file of the test's own directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -125,6 +133,7 @@ impl Plan {
             extra: self.extra,
             environment: self.environment,
             descriptors: self.descriptors,
+            program: self.program,
         };
         let mut gate = Gate::spawn(self.dir.path(), &settings);
         (gate.exit(), gate.log())
@@ -144,6 +153,7 @@ impl Plan {
             extra: self.extra,
             environment: self.environment,
             descriptors: self.descriptors,
+            program: self.program,
         };
         World {
             gate: Gate::start(self.dir.path(), &settings),

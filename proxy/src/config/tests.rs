@@ -132,6 +132,7 @@ fn a_bogus_key_in_any_table_is_refused() {
         "limits: { flows: { bogus: 1 } }",
         "limits: { new_flows: { bogus: 1 } }",
         "audit: { bogus: 1 }",
+        "upgrade: { bogus: 1 }",
         "admin: { bogus: 1 }",
         "pac: { bogus: 1 }",
         "bogus: 1",

@@ -74,6 +74,7 @@ pub struct Metrics {
     dns_cache: IntCounterVec,
     policy: PolicyFamilies,
     policy_reloads: IntCounterVec,
+    upgrades: IntCounterVec,
 }
 
 /// Who a flow belongs to and what it is about, as labels.
@@ -282,6 +283,7 @@ impl Metrics {
                 "Attempts to put a bundle in force.",
                 &["result"],
             )?,
+            upgrades: upgrades(r)?,
             registry,
             budget,
         })
@@ -324,6 +326,11 @@ impl Metrics {
     /// Counts an attempt to put a bundle in force.
     pub fn policy_reload(&self, result: &'static str) {
         self.policy_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// Counts an attempt to replace the running program.
+    pub fn upgrade(&self, result: &'static str) {
+        self.upgrades.with_label_values(&[result]).inc();
     }
 
     /// Counts a name looked up.
@@ -479,6 +486,16 @@ impl Metrics {
     pub(super) fn tunnel_revoked(&self, labels: &Labels) {
         count(&self.tunnels_revoked, [labels.ministry.clone()], 1);
     }
+}
+
+/// All results from the start, so that a first failure is an increase.
+fn upgrades(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let help = "Attempts to replace the running program; `done` is counted by the new one.";
+    let upgrades = counters(registry, "octroi_upgrades_total", help, &["result"])?;
+    for result in crate::server::upgrade::RESULTS {
+        upgrades.with_label_values(&[result]);
+    }
+    Ok(upgrades)
 }
 
 fn count<const N: usize>(family: &Counters<N>, labels: [Label; N], by: u64) {

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use super::*;
 use crate::config::{Audit, Sink};
+use crate::systemd::Notifier;
 
 const POLICY: &str = "\
 version: 1
@@ -73,7 +74,7 @@ impl Watched {
         let ledger = books();
         let handle = Handle::start(PolicySource::Path(path.clone()), None, ledger.clone()).unwrap();
         let (stop, stopped) = oneshot::channel();
-        let watch = Watch::new(handle.clone());
+        let watch = Watch::new(handle.clone(), Notifier::default());
         tokio::spawn(async move { watch.run(async { drop(stopped.await) }).await });
         let watched = Self {
             directory,

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::Handle;
 use super::fingerprint::{Fingerprint, directories};
 use crate::config::PolicySource;
+use crate::systemd::Notifier;
 
 /// How long nothing must happen before a change is taken to be complete.
 const QUIET: Duration = Duration::from_millis(100);
@@ -32,13 +33,14 @@ const POLL: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Watch {
     handle: Handle,
+    notifier: Notifier,
 }
 
 impl Watch {
-    /// Watches the bundle of `handle`.
+    /// Watches the bundle of `handle`; `notifier` hears of each SIGHUP and of its end.
     #[must_use]
-    pub fn new(handle: Handle) -> Self {
-        Self { handle }
+    pub fn new(handle: Handle, notifier: Notifier) -> Self {
+        Self { handle, notifier }
     }
 
     /// Runs until `stop` completes: reloads on change and on SIGHUP.
@@ -67,8 +69,10 @@ impl Watch {
                 }
                 Some(()) = hung_up(&mut hangup) => {
                     tracing::info!("SIGHUP: reloading");
+                    self.notifier.reloading();
                     self.handle.shared.ledger.reopen();
                     self.handle.reload().await;
+                    self.notifier.ready();
                     continue;
                 }
             }
@@ -108,12 +112,9 @@ impl Watch {
 
 #[async_trait]
 impl BackgroundService for Watch {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
-        let stop = async move {
-            // An error means that the server is gone: a reason to stop as well.
-            while !*shutdown.borrow() && shutdown.changed().await.is_ok() {}
-        };
-        self.run(stop).await;
+    /// Runs as long as the process: tunnels that are left in a drain follow a new policy as well.
+    async fn start(&self, _: ShutdownWatch) {
+        self.run(std::future::pending()).await;
     }
 }
 

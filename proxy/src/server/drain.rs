@@ -7,27 +7,57 @@ use async_trait::async_trait;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::background::{BackgroundService, GenBackgroundService, background_service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{interval, sleep, timeout};
 
+use super::upgrade::Successor;
 use crate::gate::Gate;
 use crate::relay::Stop;
+use crate::systemd::Notifier;
 
 /// How long tunnels that are told to end may take to do so.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// How long connections accepted last may take until they are counted.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// The same where nobody waits for the end.
+const SETTLE_SUCCEEDED: Duration = Duration::from_secs(1);
+
+/// How often the service manager is asked for more time, and a third of what is asked for.
+const EXTEND: Duration = Duration::from_secs(10);
 
 /// How much longer than the drain Pingora waits before it drops everything: never used, because
 /// the drain ends the process first.
 pub(super) const MARGIN: Duration = Duration::from_secs(30);
 
-/// SIGTERM and SIGINT both drain: Pingora's own handling of SIGINT cuts everything and can spin.
-pub(super) struct Signals;
+/// SIGTERM and SIGINT both drain: Pingora's own handling of SIGINT cuts everything and can spin. So
+/// does another gate that serves in place of this one.
+pub(super) struct Signals {
+    pub(super) succeeded: watch::Receiver<Option<Successor>>,
+}
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
-        told_to_stop().await;
+        let mut succeeded = self.succeeded.clone();
+        tokio::select! {
+            () = told_to_stop() => {}
+            // Without its sender nobody can succeed.
+            Ok(_) = succeeded.wait_for(Option::is_some) => {}
+        }
         ShutdownSignal::GracefulTerminate
     }
+}
+
+/// Waits for the signal that ends a drain: the second one. For a gate that drains because another
+/// serves, the first is the service manager's, which stops both.
+async fn told_enough(is_succeeded: bool) {
+    if is_succeeded {
+        told_to_stop().await;
+        tracing::info!("told to stop: waiting for tunnels as before");
+    }
+    told_to_stop().await;
 }
 
 async fn told_to_stop() {
@@ -58,20 +88,27 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-pub(super) fn service(gate: Arc<Gate>, drain_timeout: Duration) -> GenBackgroundService<Drain> {
-    background_service(
-        "drain",
-        Drain {
-            gate,
-            drain_timeout,
-        },
-    )
+pub(super) fn service(
+    gate: Arc<Gate>,
+    drain_timeout: Duration,
+    notifier: Notifier,
+    succeeded: watch::Receiver<Option<Successor>>,
+) -> GenBackgroundService<Drain> {
+    let drain = Drain {
+        gate,
+        drain_timeout,
+        notifier,
+        succeeded,
+    };
+    background_service("drain", drain)
 }
 
 /// Waits for the end and makes it.
 pub(super) struct Drain {
     gate: Arc<Gate>,
     drain_timeout: Duration,
+    notifier: Notifier,
+    succeeded: watch::Receiver<Option<Successor>>,
 }
 
 #[async_trait]
@@ -79,7 +116,11 @@ impl BackgroundService for Drain {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         // The sender lives as long as the server.
         let _ = shutdown.wait_for(|leaving| *leaving).await;
-        self.drain().await;
+        self.notifier.stopping();
+        tokio::select! {
+            () = self.drain() => {}
+            () = self.ask_for_time() => {}
+        }
         if !self.gate.ledger.flush().await {
             tracing::error!("the last lines of the audit log could not be written");
         }
@@ -101,10 +142,18 @@ impl Drain {
             connections = admission.live(),
             "stopping: no new connections, waiting for tunnels"
         );
+        let is_succeeded = self.succeeded.borrow().is_some();
+        // What was accepted last is on its way to be counted.
+        sleep(if is_succeeded {
+            SETTLE_SUCCEEDED
+        } else {
+            SETTLE
+        })
+        .await;
         tokio::select! {
             () = admission.none_left() => return,
             () = sleep(self.drain_timeout) => {}
-            () = told_to_stop() => tracing::info!("told again: not waiting any longer"),
+            () = told_enough(is_succeeded) => tracing::info!("told again: not waiting any longer"),
         }
         tracing::warn!(
             connections = admission.live(),
@@ -112,5 +161,14 @@ impl Drain {
         );
         self.gate.stop.send_replace(Some(Stop::Shutdown));
         let _ = timeout(LAST_WORDS, admission.none_left()).await;
+    }
+
+    /// Tells the service manager, as long as it takes, that this is no hang; never ends.
+    async fn ask_for_time(&self) {
+        let mut tick = interval(EXTEND);
+        loop {
+            tick.tick().await;
+            self.notifier.extend(EXTEND * 3);
+        }
     }
 }

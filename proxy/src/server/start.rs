@@ -2,6 +2,7 @@
 //! is served, and says which file or port it is about.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pingora::services::background::background_service;
@@ -9,7 +10,9 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::rehearsal::{self, Finding};
-use super::{BindError, Extra, Listen, OnOpen};
+use super::upgrade::wire::OpenSocket;
+use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
+use super::{BindError, Extra, Listen, OnOpen, Process};
 use crate::addr::OwnAddrs;
 use crate::admin;
 use crate::config::{Config, Connections};
@@ -20,9 +23,10 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Admission, connections_for, raise_descriptors};
 use crate::listener::Bound;
 use crate::refusals::Refusals;
-use crate::reload::{self, Fault, NoPolicy, Watch};
+use crate::reload::{self, Fault, NoPolicy, Origin, Rejected, Watch};
 use crate::shares::Shares;
 use crate::state::State;
+use crate::systemd::Notifier;
 use crate::upstream::Dialler;
 
 /// Why the gate does not start.
@@ -31,6 +35,9 @@ pub enum StartError {
     /// There is no policy to start with.
     #[error("{0}")]
     Policy(NoPolicy),
+    /// The policy does not pass, and the gate that runs has a good one: no reason to fall back.
+    #[error("{0}\nerror: the policy does not pass: the gate that runs goes on")]
+    OnlyAnEarlierPolicy(Rejected),
     /// The ledger cannot be opened.
     #[error("error: {0}")]
     Ledger(#[from] LedgerError),
@@ -40,6 +47,12 @@ pub enum StartError {
     /// A port cannot be listened on.
     #[error("error: {0}")]
     Bind(#[from] BindError),
+    /// There is no safe place for an upgrade.
+    #[error("error: {0}")]
+    Door(#[from] DoorError),
+    /// The gate that runs does not hand over.
+    #[error("error: {0}")]
+    Arrival(#[from] ArrivalError),
 }
 
 impl StartError {
@@ -48,24 +61,85 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Policy(none) if none.rejected.fault() == Fault::Bundle => 78,
-            Self::Policy(_) | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => 74,
+            Self::OnlyAnEarlierPolicy(rejected) if rejected.fault() == Fault::Bundle => 78,
+            Self::Policy(_)
+            | Self::OnlyAnEarlierPolicy(_)
+            | Self::Ledger(_)
+            | Self::Resolver(_)
+            | Self::Bind(_)
+            | Self::Door(_)
+            | Self::Arrival(_) => 74,
         }
     }
 }
 
-/// Starts the gate and serves until the process is told to stop; then the process ends.
+/// Starts the gate and serves until the process is told to stop; then the process ends. With an
+/// `arrival` it takes over from the gate that runs, which hears of whatever goes wrong.
 ///
 /// # Errors
 /// [`StartError`], if it cannot serve.
-pub fn start(config: Config) -> Result<(), StartError> {
+pub fn start(config: Config, mut arrival: Option<Arrival>) -> Result<(), StartError> {
+    match assemble(config, &mut arrival) {
+        Ok(ready) => {
+            ready.run(arrival);
+            Ok(())
+        }
+        Err(error) => {
+            if let Some(arrival) = arrival {
+                arrival.fail(&error.to_string());
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A gate that is ready to run.
+struct Ready {
+    gate: Gate,
+    process: Process,
+    bound: Vec<Bound>,
+    sockets: Vec<Listen>,
+    extras: Vec<Extra>,
+}
+
+impl Ready {
+    fn run(self, arrival: Option<Arrival>) {
+        let process = Process {
+            arrival,
+            ..self.process
+        };
+        let gate = Arc::new(self.gate);
+        super::run(gate, process, self.bound, self.sockets, self.extras);
+    }
+}
+
+/// Everything that can fail. What a gate that runs has open is taken over last.
+fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, StartError> {
+    let mut process = Process {
+        notifier: Notifier::from_env(),
+        place: Place::open(&config.upgrade, arrival.is_some())?,
+        ..Process::default()
+    };
+    if arrival.is_some() {
+        // Not yet the service.
+        process.notifier.mute();
+    }
     let Prepared {
         ledger,
         policy,
         resolver,
         connections,
     } = prepare(&config)?;
-    let admin = Listen::bind(config.admin.address)?;
-    let (bound, sockets) = listen(&config)?;
+    if let (Some(_), Some(rejected)) = (&arrival, from_state(&policy)) {
+        return Err(StartError::OnlyAnEarlierPolicy(rejected));
+    }
+    let taken = arrival.as_mut().map(Arrival::take).transpose()?;
+    let mut inherited = taken.unwrap_or_else(Inherited::none);
+    let admin = open(&mut inherited, ADMIN, config.admin.address)?;
+    let (bound, sockets) = listen(&config, &mut inherited)?;
+    process.sockets = described(&config, &bound, &admin);
+    let claimed: Vec<_> = process.sockets.iter().map(|s| s.address).collect();
+    inherited.close_others(&claimed);
     let own = sockets.iter().chain([&admin]).map(Listen::address);
     let dialler = Dialler {
         connect_timeout: config.upstream.connect_timeout,
@@ -84,8 +158,12 @@ pub fn start(config: Config) -> Result<(), StartError> {
         Box::new(OnOpen::new(
             admin::service(admin.address(), policy.clone(), ledger.clone()),
             vec![admin],
+            process.pulse.seat("admin"),
         )),
-        Box::new(background_service("reload", Watch::new(policy.clone()))),
+        Box::new(background_service(
+            "reload",
+            Watch::new(policy.clone(), process.notifier.clone()),
+        )),
     ];
     let (stop, _) = watch::channel(None);
     let gate = Gate {
@@ -100,8 +178,20 @@ pub fn start(config: Config) -> Result<(), StartError> {
         tunnels: Arc::default(),
         stop,
     };
-    super::run(Arc::new(gate), bound, sockets, extras);
-    Ok(())
+    Ok(Ready {
+        gate,
+        process,
+        bound,
+        sockets,
+        extras,
+    })
+}
+
+/// What is wrong with the bundle named, if the policy in force is the last good one instead.
+fn from_state(policy: &reload::Handle) -> Option<Rejected> {
+    let status = policy.status();
+    let (_, rejected) = status.rejected?;
+    matches!(status.origin, Origin::State { .. }).then_some(rejected)
 }
 
 /// How near each limit is, for the metrics.
@@ -156,11 +246,40 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     })
 }
 
-fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
+/// The admin listener among the sockets: no listener of the file can have this name.
+const ADMIN: &str = "/admin";
+
+/// The socket that the gate before this one has, else a new one.
+fn open(inherited: &mut Inherited, name: &str, address: SocketAddr) -> Result<Listen, BindError> {
+    match inherited.claim(name, address) {
+        Some((fd, address)) => Ok(Listen::inherited(fd, address)),
+        None => Listen::bind(address),
+    }
+}
+
+/// All sockets, as the next gate is told of them.
+fn described(config: &Config, bound: &[Bound], admin: &Listen) -> Vec<OpenSocket> {
+    let listeners = bound.iter().map(|Bound { listener, address }| OpenSocket {
+        name: listener.name.to_string(),
+        configured: listener.address,
+        address: *address,
+    });
+    let admin = OpenSocket {
+        name: ADMIN.to_owned(),
+        configured: config.admin.address,
+        address: admin.address(),
+    };
+    listeners.chain([admin]).collect()
+}
+
+fn listen(
+    config: &Config,
+    inherited: &mut Inherited,
+) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
     for listener in &config.listeners {
-        let socket = Listen::bind(listener.address)?;
+        let socket = open(inherited, &listener.name, listener.address)?;
         bound.push(Bound {
             listener: listener.clone(),
             address: socket.address(),

@@ -1,5 +1,9 @@
 //! The file that the log is appended to: opened anew when it was moved away, set aside when it is
 //! full, and the oldest of those set aside removed.
+//!
+//! During an upgrade two gates append to it. Each holds the file (`flock`) while it looks where it
+//! stands, writes whole lines and sets it aside, so that neither cuts a line of the other, nor sets
+//! aside the file that the other has only begun.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -7,6 +11,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -29,10 +35,17 @@ const LINE_START: &[u8] = br#"{"@timestamp":"#;
 /// More bytes than a line has: its longest parts are names of 253 bytes and what fits a DNS answer.
 const LONGEST_LINE: u64 = 1 << 20;
 
+/// How long another holder is waited for. A gate holds the file for milliseconds; whoever keeps it
+/// longer is no gate, and must not stop this one.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How often the file is opened anew because it was moved away meanwhile.
+const MOST_OPENINGS: usize = 8;
+
 pub(super) struct LogFile {
     path: PathBuf,
     file: File,
-    /// Bytes it has; kept only for a regular file, which alone can be set aside.
+    /// Bytes it had when it was last held; kept only for a regular file, which alone can be set aside.
     size: Option<u64>,
     rotation: Option<Rotation>,
 }
@@ -40,21 +53,24 @@ pub(super) struct LogFile {
 /// What was found where the file should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// The file that is open.
+    /// The file that is open, as it was left.
     Same,
-    /// Another one or none: a file was opened.
+    /// Another one or none, so that a file was opened; or somebody else wrote to this one.
     Another,
 }
 
 impl LogFile {
     pub(super) fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
         let (file, size) = open(path)?;
-        Ok(Self {
+        let mut log = Self {
             path: path.to_owned(),
             file,
             size,
             rotation,
-        })
+        };
+        log.hold()?;
+        log.release();
+        Ok(log)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -80,19 +96,77 @@ impl LogFile {
         self.size == Some(0)
     }
 
-    /// Opens the file anew unless it stands where it should.
-    pub(super) fn reopen_if_moved(&mut self) -> io::Result<Found> {
-        let open_now = self.file.metadata()?;
-        let same = fs::metadata(&self.path)
-            .is_ok_and(|there| (there.dev(), there.ino()) == (open_now.dev(), open_now.ino()));
-        if same {
-            return Ok(Found::Same);
+    /// Holds the file against another gate until [`LogFile::release`]; opens it anew unless it stands
+    /// where it should.
+    pub(super) fn hold(&mut self) -> io::Result<Found> {
+        let mut found = Found::Same;
+        for _ in 0..MOST_OPENINGS {
+            self.lock();
+            let open_now = self.file.metadata()?;
+            let same = fs::metadata(&self.path)
+                .is_ok_and(|there| (there.dev(), there.ino()) == (open_now.dev(), open_now.ino()));
+            if same {
+                let grown = self.catch_up(open_now.len())?;
+                return Ok(if grown { Found::Another } else { found });
+            }
+            // What was held is let go with the old file.
+            (self.file, self.size) = open(&self.path)?;
+            found = Found::Another;
         }
-        (self.file, self.size) = open(&self.path)?;
-        Ok(Found::Another)
+        Err(io::Error::other("the file is moved away again and again"))
     }
 
-    /// Gives the file its last name. It stays open until [`LogFile::reopen_if_moved`].
+    /// Lets the file go.
+    pub(super) fn release(&self) {
+        if self.size.is_some() {
+            // One that cannot be unlocked was not locked either.
+            let _ = self.file.unlock();
+        }
+    }
+
+    fn lock(&self) {
+        if self.size.is_none() {
+            return;
+        }
+        let deadline = Instant::now() + HOLD_TIMEOUT;
+        while let Err(TryLockError::WouldBlock) = self.file.try_lock() {
+            if Instant::now() >= deadline {
+                tracing::warn!(file = %self.path.display(), "another program keeps the audit log locked: it is written on");
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Takes note of what others wrote; whether they did. What they left in the middle of a line is
+    /// nobody's any more: they would hold the file. A gate that could not end its line for want of
+    /// room writes it anew.
+    fn catch_up(&mut self, length: u64) -> io::Result<bool> {
+        match self.size {
+            Some(size) if size != length => {}
+            _ => return Ok(false),
+        }
+        self.size = Some(self.without_torn_tail(length)?);
+        Ok(true)
+    }
+
+    /// Ends the file with a whole line; its size then.
+    fn without_torn_tail(&mut self, size: u64) -> io::Result<u64> {
+        // A file that cannot be read is not looked at.
+        let torn = torn_tail(&self.path, size).unwrap_or_default();
+        if torn.is_empty() {
+            return Ok(size);
+        }
+        let bytes = torn.len() as u64;
+        if is_ours(&torn) && self.file.set_len(size - bytes).is_ok() {
+            tracing::warn!(file = %self.path.display(), bytes, "the audit log ended in the middle of a line, which is removed");
+            return Ok(size - bytes);
+        }
+        // Not ours to remove, or not allowed: what comes now is a line of its own.
+        Ok(size + self.file.write(b"\n")? as u64)
+    }
+
+    /// Gives the file its last name. It stays open until [`LogFile::hold`].
     pub(super) fn set_aside(&self) -> io::Result<()> {
         // A link stays, and what it leads to is renamed.
         let path = self.path.canonicalize()?;
@@ -111,51 +185,28 @@ impl LogFile {
         let beyond = aside.len().saturating_sub(rotation.keep);
         for stamp in &aside[..beyond] {
             let file = named(&path, stamp);
-            fs::remove_file(&file)?;
-            tracing::info!(file = %file.display(), "the oldest file of the audit log was removed");
+            match fs::remove_file(&file) {
+                Ok(()) => {
+                    tracing::info!(file = %file.display(), "the oldest file of the audit log was removed");
+                }
+                // The gate that takes over was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 }
 
-/// The file, and its size if it is a regular one.
+/// The file, and 0 if it is a regular one: what it has is not known until it is held.
 fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .append(true)
         .create(true)
         .mode(PERMISSIONS)
         .open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Ok((file, None));
-    }
-    let mut size = meta.len();
-    if !is_alone(&file) {
-        return Ok((file, Some(size)));
-    }
-    // Who wrote it was killed in the middle of a line. A file that cannot be read is not looked at.
-    let torn = torn_tail(path, size).unwrap_or_default();
-    if torn.is_empty() {
-        return Ok((file, Some(size)));
-    }
-    let bytes = torn.len() as u64;
-    if is_ours(&torn) && file.set_len(size - bytes).is_ok() {
-        tracing::warn!(file = %path.display(), bytes, "the audit log ended in the middle of a line, which is removed");
-        return Ok((file, Some(size - bytes)));
-    }
-    // Not ours to remove, or not allowed: what comes now is a line of its own.
-    size += file.write(b"\n")? as u64;
-    Ok((file, Some(size)))
-}
-
-/// Whether no other gate writes it, such as the one that this one takes over from: the line that
-/// it is in the middle of is its own to end. Who writes holds a lock shared with all who do.
-fn is_alone(file: &File) -> bool {
-    let is_alone = !matches!(file.try_lock(), Err(TryLockError::WouldBlock));
-    if let Err(error) = file.try_lock_shared() {
-        tracing::debug!(%error, "the audit log cannot be locked");
-    }
-    is_alone
+    let is_regular = file.metadata()?.is_file();
+    Ok((file, is_regular.then_some(0)))
 }
 
 /// What stands behind the last line break, or a part of it if that is longer than any line.
@@ -348,12 +399,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("audit.jsonl");
         let mut old = LogFile::open(&path, None).unwrap();
+        old.hold().unwrap();
         old.write(b"{\"@timestamp\":").unwrap();
-        let mut new = LogFile::open(&path, None).unwrap();
+        let there = path.clone();
+        let opening = thread::spawn(move || LogFile::open(&there, None).unwrap());
         old.write(b"1}\n").unwrap();
+        old.release();
+        let mut new = opening.join().unwrap();
         new.write(b"next\n").unwrap();
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, "{\"@timestamp\":1}\nnext\n");
+        // One that let go in the middle of a line, for want of room, learns that it is to write it anew.
+        old.hold().unwrap();
+        old.write(b"{\"@timestamp\":").unwrap();
+        old.release();
+        assert_eq!(new.hold().unwrap(), Found::Another);
+        new.release();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(old.hold().unwrap(), Found::Another);
         // When both are gone, who comes is alone.
         drop((old, new));
         fs::write(&path, "{\"@timestamp\":").unwrap();

@@ -248,6 +248,42 @@ async fn full_files_are_set_aside_and_the_oldest_removed() {
     assert_eq!((log.state.errors.get(), log.state.lost.get()), (0, 0));
 }
 
+/// As during an upgrade: the old gate drains, the new one serves.
+#[tokio::test]
+async fn two_gates_cut_no_line_of_each_other_and_set_only_full_files_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit.jsonl");
+    fs::write(&path, "{\"n\":").unwrap();
+    let rotation = Rotation {
+        size: 4000,
+        keep: 1000,
+    };
+    let gates = [(); 2].map(|()| rotating(&path, OnFailure::Refuse, QUEUE, Some(rotation)));
+    for n in 0..4000 {
+        gates[n % 2].line(line(10_000 + n));
+        if n % 100 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    for gate in &gates {
+        assert!(gate.flush().await);
+        assert_eq!((gate.state.errors.get(), gate.state.lost.get()), (0, 0));
+    }
+    let files = files(&path);
+    let (last, aside) = files.split_last().unwrap();
+    assert!(last.len() <= 4000);
+    for file in aside {
+        assert!((3900..=4000).contains(&file.len()), "{} bytes", file.len());
+    }
+    let mut lines: Vec<&str> = files.iter().flat_map(|file| file.lines()).collect();
+    assert_eq!(lines.remove(0), "{\"n\":", "what a third one left is alone");
+    lines.sort_unstable();
+    let expected: Vec<String> = (0..4000)
+        .map(|n| format!("{{\"n\":{}}}", 10_000 + n))
+        .collect();
+    assert_eq!(lines, expected);
+}
+
 #[tokio::test]
 async fn a_link_stays_and_what_it_leads_to_is_set_aside() {
     let dir = tempfile::tempdir().unwrap();

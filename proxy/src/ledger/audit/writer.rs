@@ -21,6 +21,9 @@ const ROTATE_RETRY: Duration = Duration::from_secs(10);
 /// Bytes after which gathering stops.
 const BATCH: usize = 256 << 10;
 
+/// Bytes that a pipe takes in one piece (POSIX): two gates may write to one.
+const PIECE: usize = 4096;
+
 struct Writer {
     output: Output,
     queue: Receiver<Message>,
@@ -34,6 +37,9 @@ struct Writer {
     retry_at: Option<Instant>,
     /// When a full file is tried to be set aside again; `None` = that works.
     rotate_at: Option<Instant>,
+    /// Whether files of earlier runs were looked at. Not before the first write: a gate that is to take
+    /// over, and does not, removes nothing.
+    is_tidy: bool,
 }
 
 enum Output {
@@ -57,6 +63,7 @@ pub(super) fn start(audit: &Audit, state: Arc<State>) -> io::Result<Sender<Messa
         begun: 0,
         retry_at: None,
         rotate_at: None,
+        is_tidy: false,
     };
     thread::Builder::new()
         .name("audit".to_owned())
@@ -67,7 +74,6 @@ pub(super) fn start(audit: &Audit, state: Arc<State>) -> io::Result<Sender<Messa
 impl Writer {
     /// Ends when the last sender is gone and everything is written, or cannot be.
     fn run(mut self) {
-        self.remove_oldest();
         loop {
             match self.next() {
                 Ok(Message::Line(line)) => self.take(&line),
@@ -136,9 +142,26 @@ impl Writer {
     /// Writes what is pending, whether or not that failed before.
     fn write(&mut self) {
         self.retry_at = None;
+        if !std::mem::replace(&mut self.is_tidy, true) {
+            self.remove_oldest();
+        }
+        let all = self.write_all();
+        if let Output::File(file) = &self.output {
+            file.release();
+        }
+        if all {
+            self.state.works();
+            self.pending.shrink_to(BATCH);
+        } else {
+            self.shed();
+        }
+    }
+
+    /// Writes everything pending, file after file; whether that worked. The last file stays held.
+    fn write_all(&mut self) -> bool {
         loop {
             if !self.make_ready() {
-                return self.shed();
+                return false;
             }
             let end = self.fitting();
             let (done, result) = self.output.write(&self.pending[self.begun..end]);
@@ -146,14 +169,12 @@ impl Writer {
             match result {
                 Err(error) => {
                     self.fail(&error);
-                    return self.shed();
+                    return false;
                 }
-                Ok(()) if self.pending.is_empty() => break,
+                Ok(()) if self.pending.is_empty() => return true,
                 Ok(()) => {}
             }
         }
-        self.state.works();
-        self.pending.shrink_to(BATCH);
     }
 
     /// Notes that `bytes` of what is pending stand in the file.
@@ -250,15 +271,15 @@ impl Writer {
         }
     }
 
-    /// Whether the file at the path is open now.
+    /// Whether the file at the path is open now, and held.
     fn reopen(&mut self) -> bool {
         let Output::File(file) = &mut self.output else {
             return true;
         };
-        match file.reopen_if_moved() {
+        match file.hold() {
             Ok(Found::Same) => true,
             Ok(Found::Another) => {
-                // The line that was begun is written whole where the others go.
+                // The line that was begun is written whole, where the others go or below them.
                 self.begun = 0;
                 true
             }
@@ -275,6 +296,14 @@ impl Writer {
     }
 }
 
+/// Whole lines, as many as a pipe takes at once, at least one.
+fn piece(bytes: &[u8]) -> &[u8] {
+    let newline = |&byte: &u8| byte == b'\n';
+    let fits = bytes[..bytes.len().min(PIECE)].iter().rposition(newline);
+    let end = fits.or_else(|| bytes.iter().position(newline));
+    end.map_or(bytes, |end| &bytes[..=end])
+}
+
 impl Output {
     fn name(&self) -> String {
         match self {
@@ -289,7 +318,7 @@ impl Output {
         while done < bytes.len() {
             let rest = &bytes[done..];
             let written = match self {
-                Output::StandardOutput => io::stdout().lock().write(rest),
+                Output::StandardOutput => io::stdout().lock().write(piece(rest)),
                 Output::File(file) => file.write(rest),
             };
             match written {
@@ -310,6 +339,22 @@ impl Output {
         match self {
             Output::StandardOutput => None,
             Output::File(file) => file.room(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_whole_lines() {
+        let long = [&[b'x'; PIECE][..], b"\ny\n"].concat();
+        assert_eq!(piece(&long).len(), PIECE + 1);
+        let short = b"{1}\n".repeat(PIECE);
+        assert_eq!(piece(&short).len(), PIECE);
+        for all in [&b""[..], b"a\n", b"a"] {
+            assert_eq!(piece(all), all);
         }
     }
 }
