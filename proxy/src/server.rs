@@ -27,9 +27,9 @@ use crate::systemd::Notifier;
 use crate::tunnels;
 
 mod drain;
-pub(crate) mod rehearsal;
 mod life;
 mod pulse;
+pub(crate) mod rehearsal;
 pub mod start;
 pub mod upgrade;
 
