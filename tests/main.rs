@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod balanced;
 mod commands;
 mod dashboards;
 mod evidence;

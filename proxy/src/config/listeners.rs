@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use octroi_policy::catalogue::Id;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
+use super::problem::Problem;
 use super::sense::{NotYet, Sense, Text};
 
 /// Where clients are served if the file names no listener: this machine alone.
@@ -24,6 +27,15 @@ pub struct Listener {
     pub mode: ListenerMode,
     /// Where it is bound.
     pub address: SocketAddr,
+    /// Who passes clients on to it, if they do not come by themselves.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Every connection comes from a balancer, and says first whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Where the balancers are; never empty, and nobody else is believed.
+    pub trusted: Vec<IpNet>,
 }
 
 /// How clients speak to a listener.
@@ -39,6 +51,7 @@ impl Default for Listener {
             name: Id::from(DEFAULT_NAME),
             mode: ListenerMode::Explicit,
             address: DEFAULT_ADDRESS,
+            proxy_protocol: None,
         }
     }
 }
@@ -51,10 +64,15 @@ pub(super) struct Typed {
     address: Text,
     #[serde(default)]
     tls: NotYet,
-    #[serde(default)]
-    proxy_protocol: NotYet,
+    proxy_protocol: Option<TypedProxyProtocol>,
     #[serde(default)]
     capture: NotYet,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedProxyProtocol {
+    trusted: Spanned<Vec<Text>>,
 }
 
 pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<Listener> {
@@ -66,7 +84,6 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
     let mut listeners = Vec::new();
     for one in &typed {
         sense.not_yet("tls", &one.tls);
-        sense.not_yet("proxy_protocol", &one.proxy_protocol);
         sense.not_yet("capture", &one.capture);
         if one.mode.value == "transparent" {
             sense.value_not_yet("mode", &one.mode);
@@ -79,6 +96,8 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
             &[("explicit", ListenerMode::Explicit)],
         );
         let address = sense.socket(&one.address);
+        let proxy_protocol = one.proxy_protocol.as_ref();
+        let proxy_protocol = proxy_protocol.map(|typed| balancers(typed, sense));
         check_name(&one.name, sense);
         once(&mut names, one.name.value.clone(), &one.name, "name", sense);
         let Some(address) = address else { continue };
@@ -89,9 +108,35 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
             name: Arc::from(&*one.name.value),
             mode,
             address,
+            proxy_protocol,
         });
     }
     listeners
+}
+
+fn balancers(typed: &TypedProxyProtocol, sense: &mut Sense<'_>) -> ProxyProtocol {
+    let mut trusted = Vec::new();
+    for text in &typed.trusted.value {
+        match sense.network(text) {
+            Some(network) if network.prefix_len() == 0 => sense.problem(
+                text,
+                format!(
+                    "`{}` is everybody: any client could claim any address",
+                    text.value
+                ),
+                "name the balancers' own addresses",
+            ),
+            network => trusted.extend(network),
+        }
+    }
+    if typed.trusted.value.is_empty() {
+        let message = "`trusted` is empty: nobody could connect";
+        let problem = Problem::at(typed.trusted.referenced, message);
+        sense
+            .problems
+            .push(problem.help("name the balancers' own addresses, such as [192.0.2.10]"));
+    }
+    ProxyProtocol { trusted }
 }
 
 /// Refuses a second listener with the same name or address.

@@ -10,6 +10,7 @@ policy: { path: policy }
 listeners:
   - { name: explicit, mode: explicit, address: "0.0.0.0:3128" }
   - { name: six, mode: explicit, address: "[::1]:3128" }
+  - { name: balanced, mode: explicit, address: "0.0.0.0:3131", proxy_protocol: { trusted: [192.0.2.10, "2001:db8::/64"] } }
 dns: { servers: ["192.0.2.53", "[2001:db8::53]:5353"], timeout: 250ms, cache: 1000 }
 upstream: { connect_timeout: 3s, forbid: [private, metadata], allow_internal: [10.0.0.0/8, 192.0.2.1] }
 limits: { connections: 5000, per_source: 10, metric_series: 1000, flows: { per_source: 100, per_workload: none, ministries: { culture: 4000 }, workloads: { culture/bureautique: 2000, paie: none } }, new_flows: { per_ministry: 500, burst: 10s }, head: 16KiB, client_hello: 32KiB, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
@@ -36,6 +37,14 @@ fn every_key_is_read() {
     );
     assert_eq!(config.listeners[1].address, "[::1]:3128".parse().unwrap());
     assert_eq!(&*config.listeners[0].name, "explicit");
+    assert_eq!(config.listeners[0].proxy_protocol, None);
+    let trusted = ["192.0.2.10/32", "2001:db8::/64"].map(|text| text.parse().unwrap());
+    assert_eq!(
+        config.listeners[2].proxy_protocol,
+        Some(ProxyProtocol {
+            trusted: trusted.to_vec()
+        })
+    );
     let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|text| text.parse().unwrap());
     assert_eq!(config.dns.servers, Servers::Listed(servers.to_vec()));
     assert_eq!(config.dns.timeout, Duration::from_millis(250));
@@ -121,6 +130,7 @@ fn a_bogus_key_in_any_table_is_refused() {
     for table in [
         "policy: { path: p, bogus: 1 }",
         "listeners: [{ name: a, mode: explicit, address: '127.0.0.1:1', bogus: 1 }]",
+        "listeners: [{ name: a, mode: explicit, address: '127.0.0.1:1', proxy_protocol: { trusted: [192.0.2.1], bogus: 1 } }]",
         "dns: { bogus: 1 }",
         "upstream: { bogus: 1 }",
         "limits: { bogus: 1 }",
@@ -147,7 +157,6 @@ fn what_does_not_exist_yet_is_refused_by_name() {
     };
     for (text, named) in [
         (explicit("tls: { certificate: c, key: k }"), "`tls`"),
-        (explicit("proxy_protocol: v2"), "`proxy_protocol`"),
         (explicit("capture: redirect"), "`capture`"),
         (
             "listeners: [{ name: a, mode: transparent, address: '127.0.0.1:1' }]".into(),
@@ -160,6 +169,29 @@ fn what_does_not_exist_yet_is_refused_by_name() {
             shown.starts_with(&format!("error: {named} is not available yet")),
             "{text}: {shown}"
         );
+    }
+}
+
+#[test]
+fn whoever_may_name_clients_is_named_closely() {
+    for (trusted, words) in [
+        ("[]", "`trusted` is empty: nobody could connect"),
+        ("[0.0.0.0/0]", "`0.0.0.0/0` is everybody"),
+        ("['::/0']", "`::/0` is everybody"),
+        ("[balancer.example]", "`balancer.example` is no network"),
+    ] {
+        let text = format!(
+            "listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', proxy_protocol: {{ trusted: {trusted} }} }}]"
+        );
+        let shown = shown(&text);
+        assert!(shown.contains(words), "{shown}");
+        assert!(shown.contains("octroi.yaml:1:"), "{shown}");
+    }
+    for text in ["{}", "v2", "true"] {
+        let text = format!(
+            "listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', proxy_protocol: {text} }}]"
+        );
+        assert!(parse(&text).is_err(), "{text}");
     }
 }
 
