@@ -169,8 +169,10 @@ fn only_the_balancer_may_name_a_client() {
                 claim + "CONNECT news.example:443 HTTP/1.1\r\nHost: news.example:443\r\n\r\n";
             let _ = std::io::Write::write_all(&mut wire.stream, said.as_bytes());
             assert!(wire.rest().is_empty());
-            let line = rejected(&world, "proxy-untrusted");
-            assert_eq!(line.text("source.ip"), from.to_string());
+            let line = eventually("a reject line of this client", || {
+                let line = rejected(&world, "proxy-untrusted");
+                (line.text("source.ip") == from.to_string()).then_some(line)
+            });
             assert_eq!(line.text("octroi.listener"), "balanced");
             assert_eq!(line.get("http.response.status_code"), None);
         }

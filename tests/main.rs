@@ -29,3 +29,4 @@ mod robustness;
 mod selfservice;
 mod sni;
 mod threats;
+mod tls;

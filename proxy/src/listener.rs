@@ -1,6 +1,7 @@
 //! Takes connections in: whether there is room, whose it is, then the path.
 
 mod balancer;
+mod tls;
 mod wait;
 
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +17,15 @@ use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::addr::{ClientAddr, LocalAddr};
+use crate::certificate::Certificates;
 use crate::config::{Listener, ProxyProtocol};
 use crate::connection;
 use crate::forward::Forwarder;
 use crate::gate::Gate;
-use crate::ledger::Rejected;
+use crate::ledger::{FlowId, Rejected};
 use crate::limits::{Full, Ticket};
 use crate::linger::linger;
 use crate::reply::{After, Audience, Fault, Reply};
@@ -62,6 +65,8 @@ pub struct Bound {
     pub listener: Listener,
     /// The address it got.
     pub address: SocketAddr,
+    /// What it shows to clients that come over TLS.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// An accepted connection.
@@ -162,7 +167,9 @@ impl Front {
         shutdown: &ShutdownWatch,
     ) -> Result<Option<Ticket>, TurnedAway> {
         // Before a byte is read: whoever connects and says nothing counts as well.
-        let place = self.gate.admission.enter()?;
+        let speaks_tls = bound.certificates.is_some();
+        let full = |full: Full| TurnedAway::for_want_of_room(full, speaks_tls);
+        let place = self.gate.admission.enter().map_err(full)?;
         if let Some(ProxyProtocol { trusted }) = &bound.listener.proxy_protocol {
             if !balancer::is_trusted(client.address.ip(), trusted) {
                 return Err(Unheard::Untrusted.into());
@@ -174,19 +181,58 @@ impl Front {
                 None => return Ok(None),
             }
         }
-        Ok(Some(place.of(client.address.ip())?))
+        Ok(Some(place.of(client.address.ip()).map_err(full)?))
     }
 
-    async fn turn_away(&self, mut client: Client, away: TurnedAway) {
-        let incident = self.gate.ledger.reject(&Rejected {
-            client: client.address.ip(),
-            client_port: client.address.port(),
-            balancer: client.balancer,
-            listener: &client.listener,
+    /// Takes the connection to its first request: over TLS, if the listener speaks it.
+    async fn secure(
+        &self,
+        mut client: Client,
+        bound: &Bound,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Client> {
+        let Some(certificates) = &bound.certificates else {
+            return Some(client);
+        };
+        let deadline = Instant::now() + self.gate.config.limits.handshake_timeout;
+        match tls::begins(&mut client, deadline, shutdown).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(away) => {
+                self.turn_away(client, away).await;
+                return None;
+            }
+        }
+        let (address, balancer) = (client.address, client.balancer);
+        match tls::secure(client, certificates.config(), deadline).await {
+            Ok(client) => Some(client),
+            Err(away) => {
+                self.record(address, balancer, &bound.listener.name, &away);
+                None
+            }
+        }
+    }
+
+    fn record(
+        &self,
+        address: ClientAddr,
+        balancer: Option<IpAddr>,
+        listener: &Id,
+        away: &TurnedAway,
+    ) -> FlowId {
+        self.gate.ledger.reject(&Rejected {
+            client: address.ip(),
+            client_port: address.port(),
+            balancer,
+            listener,
             reason: away.reason,
             status: away.answer.map_or(0, |fault| fault.status().as_u16()),
             detail: away.detail.as_deref(),
-        });
+        })
+    }
+
+    async fn turn_away(&self, mut client: Client, away: TurnedAway) {
+        let incident = self.record(client.address, client.balancer, &client.listener, &away);
         let Some(fault) = away.answer else { return };
         let reply = Reply::fault(&fault, &incident.to_string(), Audience::default());
         if client
@@ -219,8 +265,9 @@ impl Client {
     }
 }
 
-impl From<Full> for TurnedAway {
-    fn from(full: Full) -> Self {
+impl TurnedAway {
+    /// Who speaks TLS could not read an answer, and a handshake is more than a busy gate has to give.
+    fn for_want_of_room(full: Full, speaks_tls: bool) -> Self {
         let fault = match full {
             Full::Connections => FULL,
             Full::PerSource => FULL_FOR_SOURCE,
@@ -228,7 +275,7 @@ impl From<Full> for TurnedAway {
         Self {
             reason: fault.reason,
             detail: None,
-            answer: Some(fault),
+            answer: (!speaks_tls).then_some(fault),
         }
     }
 }
@@ -253,7 +300,9 @@ impl ServerApp for Front {
         let (mut client, bound) = self.meet(stream)?;
         match self.take_in(&mut client, bound, shutdown).await {
             Ok(Some(ticket)) => {
-                connection::handle(self, client, shutdown).await;
+                if let Some(client) = self.secure(client, bound, shutdown).await {
+                    connection::handle(self, client, shutdown).await;
+                }
                 drop(ticket);
             }
             Ok(None) => {}

@@ -4,8 +4,8 @@
 //! force, loudly: an error in the log, a metric, the detail of `/-/ready`.
 
 mod bundle;
-mod fingerprint;
-mod watch;
+pub(crate) mod fingerprint;
+pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

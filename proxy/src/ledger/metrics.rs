@@ -73,6 +73,8 @@ pub struct Metrics {
     dns_cache: IntCounterVec,
     policy: PolicyFamilies,
     policy_reloads: IntCounterVec,
+    certificate_expires: IntGaugeVec,
+    certificate_reloads: IntCounterVec,
 }
 
 /// Who a flow belongs to and what it is about, as labels.
@@ -281,6 +283,18 @@ impl Metrics {
                 "Attempts to put a bundle in force.",
                 &["result"],
             )?,
+            certificate_expires: int_gauges(
+                r,
+                "octroi_certificate_expires_timestamp_seconds",
+                "The end of the certificate in force on each TLS listener.",
+                &["listener"],
+            )?,
+            certificate_reloads: counters(
+                r,
+                "octroi_certificate_reloads_total",
+                "Attempts to put the certificate files of a listener in force.",
+                &["listener", "result"],
+            )?,
             registry,
             budget,
         })
@@ -308,6 +322,20 @@ impl Metrics {
     /// Counts an attempt to put a bundle in force.
     pub fn policy_reload(&self, result: &'static str) {
         self.policy_reloads.with_label_values(&[result]).inc();
+    }
+
+    /// Shows when the certificate in force on a listener ends.
+    pub fn certificate_in_force(&self, listener: &Id, not_after: Timestamp) {
+        self.certificate_expires
+            .with_label_values(&[&**listener])
+            .set(not_after.as_second());
+    }
+
+    /// Counts an attempt to put certificate files in force.
+    pub fn certificate_reload(&self, listener: &Id, result: &'static str) {
+        self.certificate_reloads
+            .with_label_values(&[&**listener, result])
+            .inc();
     }
 
     /// Counts a name looked up.

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
+use octroi_policy::catalogue::Id;
 use pingora::services::background::background_service;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -11,7 +12,8 @@ use tokio::sync::watch;
 use super::{BindError, Extra, Listen, OnOpen};
 use crate::addr::OwnAddrs;
 use crate::admin;
-use crate::config::{Config, Connections, PolicySource};
+use crate::certificate::{self, CertificateError, Certificates};
+use crate::config::{Config, Connections, Listener, PolicySource};
 use crate::dns::Resolver;
 use crate::gate::Gate;
 use crate::ledger::metrics::LimitUsage;
@@ -48,6 +50,14 @@ pub enum StartError {
     /// A port cannot be listened on.
     #[error("error: {0}")]
     Bind(#[from] BindError),
+    /// The certificate files of a listener cannot be used.
+    #[error("error: the listener `{listener}` cannot speak TLS: {error}")]
+    Certificate {
+        /// The listener.
+        listener: Id,
+        /// Why.
+        error: CertificateError,
+    },
 }
 
 impl StartError {
@@ -56,6 +66,7 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Policy(_) => 78,
+            Self::Certificate { error, .. } => error.exit_code(),
             Self::PolicyUnreadable { .. } | Self::Ledger(_) | Self::Resolver(_) | Self::Bind(_) => {
                 74
             }
@@ -76,7 +87,7 @@ pub fn start(config: Config) -> Result<(), StartError> {
     let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
 
     let admin = Listen::bind(config.admin.address)?;
-    let (bound, sockets) = listen(&config)?;
+    let (bound, sockets) = listen(&config, &ledger)?;
     let own = sockets.iter().chain([&admin]).map(Listen::address);
     let dialler = Dialler {
         connect_timeout: config.upstream.connect_timeout,
@@ -92,13 +103,21 @@ pub fn start(config: Config) -> Result<(), StartError> {
         .metrics()
         .show_limits(usage)
         .map_err(LedgerError::from)?;
-    let extras: Vec<Extra> = vec![
+    let mut extras: Vec<Extra> = vec![
         Box::new(OnOpen::new(
             admin::service(admin.address(), policy.clone(), ledger.clone()),
             vec![admin],
         )),
         Box::new(background_service("reload", Watch::new(policy.clone()))),
     ];
+    let shown: Vec<_> = bound
+        .iter()
+        .filter_map(|it| it.certificates.clone())
+        .collect();
+    if !shown.is_empty() {
+        let watch = certificate::Watch::new(shown);
+        extras.push(Box::new(background_service("certificates", watch)));
+    }
     let (stop, _) = watch::channel(None);
     let gate = Gate {
         config,
@@ -149,18 +168,35 @@ fn readable(policy: &PolicySource) -> Result<(), StartError> {
     })
 }
 
-fn listen(config: &Config) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
+fn listen(config: &Config, ledger: &Ledger) -> Result<(Vec<Bound>, Vec<Listen>), StartError> {
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
     for listener in &config.listeners {
+        let certificates = certificates(listener, ledger)?;
         let socket = Listen::bind(listener.address)?;
         bound.push(Bound {
             listener: listener.clone(),
             address: socket.address(),
+            certificates,
         });
         sockets.push(socket);
     }
     Ok((bound, sockets))
+}
+
+fn certificates(
+    listener: &Listener,
+    ledger: &Ledger,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(tls) = &listener.tls else {
+        return Ok(None);
+    };
+    let name = &listener.name;
+    let shown = Certificates::start(name.clone(), tls.clone(), ledger.clone());
+    shown.map(Some).map_err(|error| StartError::Certificate {
+        listener: name.clone(),
+        error,
+    })
 }
 
 /// What the operator asks for, and no more than the descriptor limit carries: beyond it, nobody
@@ -184,8 +220,13 @@ fn connections(config: &Config, descriptors: usize) -> usize {
 }
 
 fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config) {
-    for Bound { listener, address } in bound {
-        tracing::info!(listener = %listener.name, %address, "listening");
+    for Bound {
+        listener, address, ..
+    } in bound
+    {
+        let tls = listener.tls.is_some();
+        let behind_balancer = listener.proxy_protocol.is_some();
+        tracing::info!(listener = %listener.name, %address, tls, behind_balancer, "listening");
     }
     tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/reload");
     let limits = &config.limits;
@@ -194,6 +235,7 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
         per_source = limits.per_source,
         head = limits.head,
         client_hello = limits.client_hello,
+        handshake_timeout = ?limits.handshake_timeout,
         head_timeout = ?limits.head_timeout,
         hello_timeout = ?limits.hello_timeout,
         idle_timeout = ?limits.idle_timeout,
