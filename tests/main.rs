@@ -13,6 +13,7 @@
 
 mod harness;
 
+mod balanced;
 mod commands;
 mod dashboards;
 mod evidence;
@@ -32,4 +33,5 @@ mod selfservice;
 mod sni;
 mod state;
 mod threats;
+mod tls;
 mod upgrade;

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::harness::client::{Wire, client_hello, with_ech};
 use crate::harness::eventually;
 use crate::harness::origin::{echo, http};
+use crate::harness::pki::Pki;
 use crate::harness::tools::tool;
 use crate::harness::world::{Plan, World, repository};
 
@@ -161,7 +162,12 @@ fn the_readme_lists_every_metric() {
         .take_while(|line| line.starts_with('|'));
     let end = start + rows.map(|line| line.len() + 1).sum::<usize>();
     let plan = Plan::example().set("limits", "flows: { per_source: 9 }");
-    let world = plan.start();
+    let dir = plan.path("tls");
+    std::fs::create_dir(&dir).unwrap();
+    let gate = Pki::new(&dir).issue(&["gate.example"]);
+    let (certificate, key) = (gate.certificate.display(), gate.key.display());
+    let tls = format!("tls: {{ certificate: {certificate}, key: {key} }}");
+    let world = plan.listener("secure", 3129, &tls).start();
     everything_happens(&world);
     let rows: String = families(&world)
         .into_iter()
@@ -217,6 +223,7 @@ fn everything_happens(world: &World) {
         let metrics = world.gate.metrics();
         let families = [
             "octroi_bytes_total",
+            "octroi_certificate_reloads_total",
             "octroi_derogation_uses_total",
             "octroi_tunnels_revoked_total",
         ];

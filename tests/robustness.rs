@@ -445,7 +445,7 @@ fn a_flood_of_connections_leaves_the_administrator_a_descriptor() {
     let plan = plan.set("limits", "connections: 5000");
     let world = plan.start();
     with_steady(&world);
-    let said = "is more than the descriptor limit carries, which is served";
+    let said = "5000 connections are more than the limit of 600 descriptors carries, which is 108";
     assert!(world.gate.log().contains(said), "{}", world.gate.log());
     let mut open = tunnel(world.ordinary());
     let flood: Vec<_> = (0..700).map(|_| world.ordinary()).collect();

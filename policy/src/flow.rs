@@ -1,6 +1,7 @@
 //! The question: who asks, and what the flow presents.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::address::Forbid;
 use crate::catalogue::Id;
@@ -13,7 +14,7 @@ pub struct Source {
     /// The client's address (IPv4-mapped forms folded).
     pub address: IpAddr,
     /// Names in the client's verified certificate (SAN), if it showed one.
-    pub certificate: Vec<DomainName>,
+    pub certificate: Vec<CertificateName>,
     /// The listener's name.
     pub listener: Option<Id>,
 }
@@ -28,6 +29,68 @@ impl Source {
             listener: None,
         }
     }
+}
+
+/// A name that a certificate is made out to (subjectAltName, RFC 5280 section 4.2.1.6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// The name of a machine.
+    Dns(DomainName),
+    /// A URI, such as a SPIFFE id; compared as it is written.
+    Uri(Arc<str>),
+    /// An e-mail address; the domain in lower case.
+    Email(Arc<str>),
+}
+
+impl CertificateName {
+    /// More characters than any such name has.
+    const MOST: usize = 1024;
+
+    /// Reads a URI: it has a scheme, and neither blanks nor control characters.
+    #[must_use]
+    pub fn uri(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once(':')?;
+        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+        let is_good = is_scheme && !rest.is_empty() && is_written(text);
+        is_good.then(|| Self::Uri(text.into()))
+    }
+
+    /// Reads an e-mail address: something, `@`, and the name of a host.
+    #[must_use]
+    pub fn email(text: &str) -> Option<Self> {
+        let (mailbox, domain) = text.rsplit_once('@')?;
+        let domain = DomainName::parse(domain).ok()?;
+        let is_good = !mailbox.is_empty() && !mailbox.contains(['@', ':']) && is_written(mailbox);
+        is_good.then(|| Self::Email(format!("{mailbox}@{domain}").into()))
+    }
+
+    /// Reads what people write: a URI has a colon, an e-mail address an `@`, all else is a host's name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.contains(':') {
+            Self::uri(text)
+        } else if text.contains('@') {
+            Self::email(text)
+        } else {
+            DomainName::from_unicode(text).ok().map(Self::Dns)
+        }
+    }
+
+    /// As written in logs.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Dns(name) => name.as_str(),
+            Self::Uri(text) | Self::Email(text) => text,
+        }
+    }
+}
+
+fn is_written(text: &str) -> bool {
+    text.len() <= CertificateName::MOST && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// How the flow came to us.
@@ -150,5 +213,50 @@ impl Flow<'_> {
             Hello::Name { ech: true, .. } => SniOutcome::EchOuter,
             Hello::Name { ech: false, .. } => SniOutcome::Mismatch,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CertificateName as Name, DomainName};
+
+    #[test]
+    fn a_name_is_read_by_its_kind() {
+        for (text, expected) in [
+            (
+                "PC1.a.example",
+                Some(Name::Dns(DomainName::parse("pc1.a.example").unwrap())),
+            ),
+            (
+                "spiffe://a.example/Paie",
+                Some(Name::Uri("spiffe://a.example/Paie".into())),
+            ),
+            ("urn:uuid:1234", Some(Name::Uri("urn:uuid:1234".into()))),
+            (
+                "mailto:x@a.example",
+                Some(Name::Uri("mailto:x@a.example".into())),
+            ),
+            (
+                "Jean.X@A.example",
+                Some(Name::Email("Jean.X@a.example".into())),
+            ),
+            ("*.a.example", None),
+            ("a b", None),
+            ("@a.example", None),
+            ("x@", None),
+            ("x@y@a.example", None),
+            ("x@*.example", None),
+            (":x", None),
+            ("1a:x", None),
+            ("spiffe:", None),
+            ("spiffe://a.example/a b", None),
+            ("spiffe://é.example/", None),
+            ("", None),
+        ] {
+            assert_eq!(Name::parse(text), expected, "{text}");
+        }
+        assert_eq!(Name::email("spiffe://a@a.example"), None);
+        assert_eq!(Name::uri("a.example"), None);
+        assert_eq!(Name::uri(&format!("a:{}", "x".repeat(2000))), None);
     }
 }

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::catalogue::{Id, Localised, MinistryIx, Place};
 use crate::decision::{Outcome, SniOutcome};
+use crate::flow::CertificateName;
 use crate::pattern::Pattern;
 
 /// A ministry, or any administration with a policy of its own.
@@ -63,6 +64,27 @@ impl Sensitivity {
     }
 }
 
+/// Which names in client certificates (SAN) a workload is told by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificatePattern {
+    /// Names of machines.
+    Names(Pattern),
+    /// This URI or e-mail address.
+    Written(CertificateName),
+}
+
+impl CertificatePattern {
+    /// Whether a name is meant.
+    #[must_use]
+    pub fn matches(&self, name: &CertificateName) -> bool {
+        match (self, name) {
+            (Self::Names(pattern), CertificateName::Dns(name)) => pattern.matches(name),
+            (Self::Names(_), _) => false,
+            (Self::Written(written), name) => written == name,
+        }
+    }
+}
+
 /// A part of a ministry with one sensitivity and one way to be recognised.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -77,7 +99,7 @@ pub struct Workload {
     /// Source networks that belong to it.
     pub sources: Vec<IpNet>,
     /// Names in client certificates (SAN) that belong to it.
-    pub certificates: Vec<Pattern>,
+    pub certificates: Vec<CertificatePattern>,
     /// Listeners that serve it.
     pub listeners: Vec<Id>,
     /// What happens to what no rule mentions; `None` = the ministry's default.

@@ -189,6 +189,7 @@ async fn reject(gate: &Gate, client: Client, refused: &Refused) {
     let incident = gate.ledger.reject(&Rejected {
         client: client.address.ip(),
         client_port: client.address.port(),
+        balancer: client.balancer,
         listener: &client.listener,
         reason: fault.reason,
         status: fault.status().as_u16(),

@@ -79,7 +79,9 @@ impl Forwarder {
             mut buffer,
             address,
             source,
+            balancer,
             local,
+            transport,
             listener,
         } = client;
         let mut head = Vec::with_capacity(1024);
@@ -102,7 +104,9 @@ impl Forwarder {
             buffer,
             address,
             source,
+            balancer,
             local,
+            transport,
             listener,
         })
     }

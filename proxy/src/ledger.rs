@@ -84,6 +84,8 @@ pub struct Opened {
     pub source: Source,
     /// The client's port.
     pub client_port: u16,
+    /// The balancer that passed the connection on.
+    pub balancer: Option<IpAddr>,
     /// How.
     pub protocol: Protocol,
     /// The HTTP method.
@@ -103,6 +105,8 @@ pub struct Rejected<'a> {
     pub client: IpAddr,
     /// The client's port.
     pub client_port: u16,
+    /// The balancer that passed the connection on.
+    pub balancer: Option<IpAddr>,
     /// The listener it came to.
     pub listener: &'a Id,
     /// Why: a word of ours, the label of `octroi_client_errors_total`.
@@ -308,6 +312,7 @@ impl Ledger {
         let mut line = Line::new(at, event, octroi);
         self.naming
             .name(&mut line, rejected.client, rejected.client_port, at);
+        line.passed_on_by(rejected.balancer);
         let status = (rejected.status != 0).then_some(rejected.status);
         let response = status.map(|status_code| HttpResponse { status_code });
         line.http = response.map(|response| Http {

@@ -6,7 +6,7 @@
 //!
 //! | step | module | what it does |
 //! | --- | --- | --- |
-//! | accept | [`listener`], [`limits`] | takes a connection in, or answers 503 at once |
+//! | accept | [`listener`], [`limits`], [`certificate`] | takes a connection in, over TLS where the listener speaks it, or answers 503 at once |
 //! | read | [`request`] | one strict request head, in time and within its size |
 //! | who, what, may it | [`passage`], [`shares`] | one flow: its evidence, each judgement of it by `octroi-policy`, its place among those of its source, workload and ministry |
 //! | resolve | [`dns`] | the name to its whole CNAME chain and addresses, all of which are judged |
@@ -44,6 +44,7 @@
 
 pub mod addr;
 pub mod admin;
+pub mod certificate;
 pub mod cli;
 pub mod client_hello;
 pub mod config;

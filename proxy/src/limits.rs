@@ -67,27 +67,17 @@ impl Admission {
         })
     }
 
-    /// Lets a connection from `source` in; it counts until the ticket is dropped.
+    /// Takes a connection in before it is known whose it is; it counts until the place is dropped.
     ///
     /// # Errors
-    /// [`Full`] if there is no room.
-    pub fn admit(self: &Arc<Self>, source: IpAddr) -> Result<Ticket, Full> {
+    /// [`Full::Connections`].
+    pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
         if self.live.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.leave();
             return Err(Full::Connections);
         }
-        let mut shard = self.shard(source);
-        let count = shard.entry(source).or_default();
-        if *count >= self.most_per_source {
-            drop(shard);
-            self.leave();
-            return Err(Full::PerSource);
-        }
-        *count += 1;
-        drop(shard);
-        Ok(Ticket {
+        Ok(Place {
             admission: Arc::clone(self),
-            source,
         })
     }
 
@@ -137,24 +127,55 @@ fn locked(shard: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAdd
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A connection that counts among all.
+#[derive(Debug)]
+pub struct Place {
+    admission: Arc<Admission>,
+}
+
+impl Place {
+    /// Counts the connection among those of `source` as well, until the ticket is dropped.
+    ///
+    /// # Errors
+    /// [`Full::PerSource`]; the place is free again.
+    pub fn of(self, source: IpAddr) -> Result<Ticket, Full> {
+        let most = self.admission.most_per_source;
+        let mut shard = self.admission.shard(source);
+        let count = shard.entry(source).or_default();
+        if *count >= most {
+            return Err(Full::PerSource);
+        }
+        *count += 1;
+        drop(shard);
+        Ok(Ticket {
+            place: self,
+            source,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.admission.leave();
+    }
+}
+
 /// A connection that counts against the limits.
 #[derive(Debug)]
 pub struct Ticket {
-    admission: Arc<Admission>,
+    place: Place,
     source: IpAddr,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        let mut shard = self.admission.shard(self.source);
+        let mut shard = self.place.admission.shard(self.source);
         if let Entry::Occupied(mut entry) = shard.entry(self.source) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
             }
         }
-        drop(shard);
-        self.admission.leave();
     }
 }
 
@@ -188,30 +209,44 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn admit(admission: &Arc<Admission>, source: &str) -> Result<Ticket, Full> {
+        admission.enter()?.of(ip(source))
+    }
+
     #[test]
     fn a_place_is_free_again_when_its_ticket_is_gone() {
         let admission = Admission::new(3, 2);
-        let one = admission.admit(ip("192.0.2.1")).unwrap();
-        let _two = admission.admit(ip("192.0.2.1")).unwrap();
+        let one = admit(&admission, "192.0.2.1").unwrap();
+        let _two = admit(&admission, "192.0.2.1").unwrap();
+        assert_eq!(admit(&admission, "192.0.2.1").unwrap_err(), Full::PerSource);
+        let _three = admit(&admission, "192.0.2.2").unwrap();
         assert_eq!(
-            admission.admit(ip("192.0.2.1")).unwrap_err(),
-            Full::PerSource
-        );
-        let _three = admission.admit(ip("192.0.2.2")).unwrap();
-        assert_eq!(
-            admission.admit(ip("192.0.2.3")).unwrap_err(),
+            admit(&admission, "192.0.2.3").unwrap_err(),
             Full::Connections
         );
         assert_eq!(admission.live(), 3);
         drop(one);
-        assert!(admission.admit(ip("192.0.2.1")).is_ok());
+        assert!(admit(&admission, "192.0.2.1").is_ok());
         assert_eq!(admission.live(), 2);
+    }
+
+    #[test]
+    fn a_connection_counts_before_its_source_is_known() {
+        let admission = Admission::new(2, 1);
+        let unknown = admission.enter().unwrap();
+        let known = admit(&admission, "192.0.2.1").unwrap();
+        assert_eq!(admission.enter().unwrap_err(), Full::Connections);
+        assert_eq!(unknown.of(ip("192.0.2.1")).unwrap_err(), Full::PerSource);
+        assert_eq!(admission.live(), 1);
+        drop(known);
+        assert_eq!(admission.live(), 0);
+        assert!(admit(&admission, "192.0.2.1").is_ok());
     }
 
     #[test]
     fn a_source_that_left_is_forgotten() {
         let admission = Admission::new(10, 10);
-        drop(admission.admit(ip("2001:db8::1")).unwrap());
+        drop(admit(&admission, "2001:db8::1").unwrap());
         assert!(
             admission
                 .sources
@@ -223,7 +258,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_one_to_leave_is_noticed() {
         let admission = Admission::new(10, 10);
-        let ticket = admission.admit(ip("192.0.2.1")).unwrap();
+        let ticket = admit(&admission, "192.0.2.1").unwrap();
         let waiter = tokio::spawn({
             let admission = Arc::clone(&admission);
             async move { admission.none_left().await }

@@ -1,6 +1,10 @@
-//! Takes connections in: who it is, whether there is room, then the path.
+//! Takes connections in: whether there is room, whose it is, then the path.
 
-use std::net::SocketAddr;
+mod balancer;
+mod tls;
+mod wait;
+
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,20 +12,25 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use octroi_policy::catalogue::Id;
 use octroi_policy::flow::Source;
+use octroi_wire::proxy_header::{Sender, Transport};
 use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::addr::{ClientAddr, LocalAddr};
-use crate::config::Listener;
+use crate::certificate::Certificates;
+use crate::config::{Listener, ProxyProtocol};
 use crate::connection;
 use crate::forward::Forwarder;
 use crate::gate::Gate;
-use crate::ledger::Rejected;
-use crate::limits::Full;
+use crate::ledger::{FlowId, Rejected};
+use crate::limits::{Full, Ticket};
 use crate::linger::linger;
 use crate::reply::{After, Audience, Fault, Reply};
+
+use balancer::Unheard;
 
 /// How long a client that is turned away may take to hear of it.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -56,6 +65,8 @@ pub struct Bound {
     pub listener: Listener,
     /// The address it got.
     pub address: SocketAddr,
+    /// What it shows to clients that come over TLS.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 /// An accepted connection.
@@ -64,14 +75,26 @@ pub struct Client {
     pub stream: Stream,
     /// What was read and not yet used.
     pub buffer: BytesMut,
-    /// Where it comes from.
+    /// Where it comes from; behind a balancer, what the balancer says.
     pub address: ClientAddr,
     /// The same, as the policy asks for it.
     pub source: Source,
-    /// Where it reached us.
+    /// The balancer that passed it on.
+    pub balancer: Option<IpAddr>,
+    /// Where it reached us; behind a balancer, where it reached the balancer.
     pub local: LocalAddr,
+    /// How it speaks to that place.
+    pub transport: Transport,
     /// The listener that took it in.
     pub listener: Id,
+}
+
+/// Why a connection is not served.
+struct TurnedAway {
+    reason: &'static str,
+    detail: Option<String>,
+    /// What it is told; some are told nothing.
+    answer: Option<Fault>,
 }
 
 impl Front {
@@ -97,55 +120,120 @@ impl Front {
         &self.forwarder
     }
 
-    /// Who it is; `None` if the connection is gone already.
-    fn meet(&self, stream: Stream) -> Option<Client> {
+    /// Who connects, and to which listener; `None` if the connection is gone already.
+    fn meet(&self, stream: Stream) -> Option<(Client, &Bound)> {
         let digest = stream.get_socket_digest()?;
         let address = ClientAddr::new(*digest.peer_addr()?.as_inet()?);
         let local = LocalAddr::new(*digest.local_addr()?.as_inet()?);
-        let listener = self.listener(local)?;
+        let bound = self.bound(local)?;
+        let listener = bound.listener.name.clone();
         let source = Source {
             address: address.ip(),
             certificate: Vec::new(),
             listener: Some(listener.clone()),
         };
-        Some(Client {
+        let client = Client {
             stream,
             buffer: BytesMut::new(),
             address,
-            local,
             source,
+            balancer: None,
+            local,
+            transport: Transport::Plain,
             listener,
-        })
+        };
+        Some((client, bound))
     }
 
-    /// The name of the listener that took a connection in; a lone one need not be asked for.
-    fn listener(&self, local: LocalAddr) -> Option<Id> {
+    /// The listener that took a connection in; a lone one need not be asked for.
+    fn bound(&self, local: LocalAddr) -> Option<&Bound> {
         if let [only] = &*self.bound {
-            return Some(only.listener.name.clone());
+            return Some(only);
         }
         let local = local.socket();
         let at = |bound: &&Bound| bound.address.port() == local.port();
         let exact = |bound: &&Bound| bound.address.ip().to_canonical() == local.ip();
         let here = || self.bound.iter().filter(at);
-        let found = here()
+        here()
             .find(exact)
-            .or_else(|| here().find(|bound| bound.address.ip().is_unspecified()));
-        found.map(|bound| bound.listener.name.clone())
+            .or_else(|| here().find(|bound| bound.address.ip().is_unspecified()))
     }
 
-    async fn turn_away(&self, mut client: Client, full: Full) {
-        let fault = match full {
-            Full::Connections => FULL,
-            Full::PerSource => FULL_FOR_SOURCE,
+    /// Counts a connection in and learns whose it is; `None` if it left meanwhile.
+    async fn take_in(
+        &self,
+        client: &mut Client,
+        bound: &Bound,
+        shutdown: &ShutdownWatch,
+    ) -> Result<Option<Ticket>, TurnedAway> {
+        // Before a byte is read: whoever connects and says nothing counts as well.
+        let speaks_tls = bound.certificates.is_some();
+        let full = |full: Full| TurnedAway::for_want_of_room(full, speaks_tls);
+        let place = self.gate.admission.enter().map_err(full)?;
+        if let Some(ProxyProtocol { trusted }) = &bound.listener.proxy_protocol {
+            if !balancer::is_trusted(client.address.ip(), trusted) {
+                return Err(Unheard::Untrusted.into());
+            }
+            let patience = self.gate.config.limits.head_timeout;
+            let (stream, buffer) = (&mut client.stream, &mut client.buffer);
+            match balancer::sender(stream, buffer, patience, shutdown).await? {
+                Some(sender) => client.is_sent_by(sender),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(place.of(client.address.ip()).map_err(full)?))
+    }
+
+    /// Takes the connection to its first request: over TLS, if the listener speaks it.
+    async fn secure(
+        &self,
+        mut client: Client,
+        bound: &Bound,
+        shutdown: &ShutdownWatch,
+    ) -> Option<Client> {
+        let Some(certificates) = &bound.certificates else {
+            return Some(client);
         };
-        let incident = self.gate.ledger.reject(&Rejected {
-            client: client.address.ip(),
-            client_port: client.address.port(),
-            listener: &client.listener,
-            reason: fault.reason,
-            status: fault.status().as_u16(),
-            detail: None,
-        });
+        let deadline = Instant::now() + self.gate.config.limits.handshake_timeout;
+        match tls::begins(&mut client, deadline, shutdown).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(away) => {
+                self.turn_away(client, away).await;
+                return None;
+            }
+        }
+        let (address, balancer) = (client.address, client.balancer);
+        match tls::secure(client, certificates.config(), deadline).await {
+            Ok(client) => Some(client),
+            Err(away) => {
+                self.record(address, balancer, &bound.listener.name, &away);
+                None
+            }
+        }
+    }
+
+    fn record(
+        &self,
+        address: ClientAddr,
+        balancer: Option<IpAddr>,
+        listener: &Id,
+        away: &TurnedAway,
+    ) -> FlowId {
+        self.gate.ledger.reject(&Rejected {
+            client: address.ip(),
+            client_port: address.port(),
+            balancer,
+            listener,
+            reason: away.reason,
+            status: away.answer.map_or(0, |fault| fault.status().as_u16()),
+            detail: away.detail.as_deref(),
+        })
+    }
+
+    async fn turn_away(&self, mut client: Client, away: TurnedAway) {
+        let incident = self.record(client.address, client.balancer, &client.listener, &away);
+        let Some(fault) = away.answer else { return };
         let reply = Reply::fault(&fault, &incident.to_string(), Audience::default());
         if client
             .stream
@@ -158,6 +246,50 @@ impl Front {
     }
 }
 
+impl Client {
+    /// Takes a trusted balancer at its word.
+    fn is_sent_by(&mut self, sender: Sender) {
+        let Sender::Client {
+            source,
+            destination,
+            transport,
+        } = sender
+        else {
+            return;
+        };
+        self.balancer = Some(self.address.ip());
+        self.address = ClientAddr::new(source);
+        self.source.address = self.address.ip();
+        self.local = LocalAddr::new(destination);
+        self.transport = transport;
+    }
+}
+
+impl TurnedAway {
+    /// Who speaks TLS could not read an answer, and a handshake is more than a busy gate has to give.
+    fn for_want_of_room(full: Full, speaks_tls: bool) -> Self {
+        let fault = match full {
+            Full::Connections => FULL,
+            Full::PerSource => FULL_FOR_SOURCE,
+        };
+        Self {
+            reason: fault.reason,
+            detail: None,
+            answer: (!speaks_tls).then_some(fault),
+        }
+    }
+}
+
+impl From<Unheard> for TurnedAway {
+    fn from(unheard: Unheard) -> Self {
+        Self {
+            reason: unheard.reason(),
+            detail: unheard.detail(),
+            answer: None,
+        }
+    }
+}
+
 #[async_trait]
 impl ServerApp for Front {
     async fn process_new(
@@ -165,13 +297,16 @@ impl ServerApp for Front {
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let client = self.meet(stream)?;
-        match self.gate.admission.admit(client.address.ip()) {
-            Ok(ticket) => {
-                connection::handle(self, client, shutdown).await;
+        let (mut client, bound) = self.meet(stream)?;
+        match self.take_in(&mut client, bound, shutdown).await {
+            Ok(Some(ticket)) => {
+                if let Some(client) = self.secure(client, bound, shutdown).await {
+                    connection::handle(self, client, shutdown).await;
+                }
                 drop(ticket);
             }
-            Err(full) => self.turn_away(client, full).await,
+            Ok(None) => {}
+            Err(away) => self.turn_away(client, away).await,
         }
         None
     }

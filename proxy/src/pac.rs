@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
+use octroi_wire::proxy_header::Transport;
 
 use crate::addr::LocalAddr;
 use crate::config::Pac;
@@ -12,18 +13,19 @@ use crate::config::pac::Direct;
 
 const FIND: &str = include_str!("pac/find.js");
 
-/// The file for a client that reached the gate at `local`.
+/// The file for a client that reached the gate at `local`. The proxies named in `pac` are spoken to as
+/// the client spoke: who asks over TLS is sent to TLS.
 #[must_use]
-pub fn text(pac: &Pac, local: LocalAddr) -> String {
+pub fn text(pac: &Pac, local: LocalAddr, transport: Transport) -> String {
     let mut proxies: Vec<String> = pac.proxies.iter().map(ToString::to_string).collect();
     if proxies.is_empty() {
         proxies.push(local.to_string());
     }
     let gate: Vec<String> = proxies
         .iter()
-        .map(|proxy| format!("PROXY {proxy}"))
+        .map(|proxy| format!("{} {proxy}", keyword(transport)))
         .collect();
-    let own: Vec<String> = proxies.iter().map(|proxy| page(proxy)).collect();
+    let own: Vec<String> = proxies.iter().map(|proxy| page(proxy, transport)).collect();
     let mut names = vec![".localhost".to_owned()];
     let mut networks = vec![
         leading_bits(&IpNet::new_assert(
@@ -44,10 +46,22 @@ pub fn text(pac: &Pac, local: LocalAddr) -> String {
         .replace("{{networks}}", &list(&networks))
 }
 
-/// How the address of a page of the gate begins, as browsers write it: without port 80.
-fn page(proxy: &str) -> String {
-    let shown = proxy.strip_suffix(":80").unwrap_or(proxy);
-    format!("http://{shown}/")
+/// The word for a proxy that is spoken to so.
+fn keyword(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Plain => "PROXY",
+        Transport::Tls => "HTTPS",
+    }
+}
+
+/// How the address of a page of the gate begins, as browsers write it: without the scheme's own port.
+fn page(proxy: &str, transport: Transport) -> String {
+    let (scheme, port) = match transport {
+        Transport::Plain => ("http", ":80"),
+        Transport::Tls => ("https", ":443"),
+    };
+    let shown = proxy.strip_suffix(port).unwrap_or(proxy);
+    format!("{scheme}://{shown}/")
 }
 
 /// The family and the bits that all addresses of a network share: `4:00001010` for `10.0.0.0/8`.

@@ -81,6 +81,7 @@ impl Passage {
         let entry = gate.ledger.open(Opened {
             source: client.source.clone(),
             client_port: client.address.port(),
+            balancer: client.balancer,
             protocol: request.protocol,
             method: request.head.method.clone(),
             target: request.target.clone(),

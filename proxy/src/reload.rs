@@ -5,9 +5,9 @@
 
 mod bundle;
 mod finding;
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod first;
-mod watch;
+pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};

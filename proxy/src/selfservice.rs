@@ -45,7 +45,7 @@ impl Page {
     pub fn reply(self, gate: &Gate, client: &Client, head: &Head) -> Reply {
         match self {
             Self::Refusals => refusals(gate, client, head),
-            Self::Pac => Reply::pac(pac::text(&gate.config.pac, client.local)),
+            Self::Pac => Reply::pac(pac::text(&gate.config.pac, client.local, client.transport)),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -156,6 +157,61 @@ impl Wire {
                 Err(e) => panic!("the connection does not end: {e}"),
             }
         }
+    }
+}
+
+/// A bare connection to the gate over TLS.
+pub(crate) struct SecureWire {
+    stream: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
+}
+
+impl SecureWire {
+    /// Trusts one authority; shows no certificate.
+    pub(crate) fn open(from: Ipv4Addr, to: SocketAddr, authority: &Path) -> Self {
+        use rustls::pki_types::pem::PemObject;
+        let mut roots = rustls::RootCertStore::empty();
+        let authority = rustls::pki_types::CertificateDer::from_pem_file(authority).unwrap();
+        roots.add(authority).unwrap();
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = to.ip().into();
+        let session = rustls::ClientConnection::new(std::sync::Arc::new(config), name).unwrap();
+        let socket = Wire::open(from, to).stream;
+        Self {
+            stream: rustls::StreamOwned::new(session, socket),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream
+            .write_all(bytes.as_ref())
+            .expect("the gate reads");
+        self.stream.flush().unwrap();
+    }
+
+    pub(crate) fn exactly(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).expect("that many come");
+        bytes
+    }
+
+    /// The status of the next answer, its head read to the end.
+    pub(crate) fn status(&mut self) -> u16 {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.extend(self.exactly(1));
+        }
+        let text = String::from_utf8_lossy(&head).into_owned();
+        text.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+
+    /// The certificate that the gate showed.
+    pub(crate) fn shown(&self) -> Vec<u8> {
+        self.stream.conn.peer_certificates().unwrap()[0].to_vec()
     }
 }
 

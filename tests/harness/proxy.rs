@@ -229,14 +229,18 @@ fn octroi_yaml(dir: &Path, settings: &Settings) -> String {
         ),
         ("admin", format!("address: \"{gate}:9128\"")),
     ];
+    let mut text =
+        format!("listeners:\n  - {{ name: explicit, mode: explicit, address: \"{gate}:3128\" }}\n");
     for (section, line) in &settings.extra {
+        if *section == "listeners" {
+            let _ = writeln!(text, "  - {line}");
+            continue;
+        }
         match sections.iter_mut().find(|(name, _)| name == section) {
             Some((_, lines)) => lines.push_str(&format!("\n  {line}")),
             None => sections.push((section, line.clone())),
         }
     }
-    let mut text =
-        format!("listeners:\n  - {{ name: explicit, mode: explicit, address: \"{gate}:3128\" }}\n");
     for (name, lines) in sections {
         let _ = write!(text, "{name}:\n  {lines}\n");
     }

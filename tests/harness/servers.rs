@@ -1,4 +1,4 @@
-//! Real origins from Debian: nginx and `openssl s_server`.
+//! Real servers from Debian: nginx and `openssl s_server` as origins, HAProxy as a balancer.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -64,6 +64,41 @@ http {{
 }}
 "
     )
+}
+
+/// HAProxy in front of a listener of the gate.
+pub(crate) struct Haproxy {
+    _child: Running,
+}
+
+impl Haproxy {
+    /// Listens on `address` and connects from it: one port a front, given as its port, what stands behind
+    /// `bind`, and what stands behind the gate's address on the `server` line.
+    pub(crate) fn start(
+        dir: &Path,
+        address: Ipv4Addr,
+        gate: SocketAddr,
+        fronts: &[(u16, &str, &str)],
+    ) -> Self {
+        use std::fmt::Write as _;
+        let mut text = "global\n  maxconn 200\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n".to_owned();
+        for (port, bind, server) in fronts {
+            let _ = write!(
+                text,
+                "listen front{port}\n  bind {address}:{port} {bind}\n  source {address}\n  server gate {gate} check inter 100ms {server}\n"
+            );
+        }
+        let config = dir.join("haproxy.cfg");
+        std::fs::write(&config, text).unwrap();
+        let log = std::fs::File::create(dir.join("haproxy.log")).unwrap();
+        let mut command = tool("haproxy");
+        command.args(["-db", "-f"]).arg(&config);
+        let child = Running(command.stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        eventually("HAProxy listens", || {
+            TcpStream::connect((address, fronts[0].0)).ok()
+        });
+        Self { _child: child }
+    }
 }
 
 /// `openssl s_server`, answering HTTP with a page about the connection.

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// Which Debian package brings which program.
-const PACKAGES: [(&str, &str); 16] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("nginx", "nginx-light"),
     ("openssl", "openssl"),
     ("chromium", "chromium"),
     ("git", "git"),
     ("node", "nodejs"),
+    ("haproxy", "haproxy"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
     ("bash", "bash"),

@@ -108,6 +108,20 @@ impl Plan {
         self
     }
 
+    /// The addresses of the test.
+    pub(crate) fn block(&self) -> Block {
+        self.block
+    }
+
+    /// One more listener of the gate, on a port of its own.
+    pub(crate) fn listener(self, name: &str, port: u16, keys: &str) -> Self {
+        let gate = self.block.gate();
+        self.set(
+            "listeners",
+            format!("{{ name: {name}, mode: explicit, address: \"{gate}:{port}\", {keys} }}"),
+        )
+    }
+
     /// A file of the test's own directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -12,8 +12,10 @@ use crate::bundle::yaml::{self, Entries, Text, Values};
 use crate::catalogue::{MinistryIx, Place};
 use crate::decision::{Outcome, SniOutcome};
 use crate::diagnostic::{Code, Diagnostic, suggest};
-use crate::ministry::{Actions, Layer, Ministry, Permission, PortSet, Sensitivity, Workload};
-use crate::pattern::Pattern;
+use crate::flow::CertificateName;
+use crate::ministry::{
+    Actions, CertificatePattern, Layer, Ministry, Permission, PortSet, Sensitivity, Workload,
+};
 
 /// Ministries and workloads as far as they could be resolved.
 pub(super) struct People {
@@ -164,15 +166,37 @@ fn build_workload(
     (workload, sources)
 }
 
-fn certificates(check: &mut Check<'_>, values: Option<&Values>, file: u32) -> Vec<Pattern> {
-    let entries = check.inline(values, file, Reading::Names);
-    entries
-        .into_iter()
-        .filter_map(|(entry, _)| match entry {
-            Entry::Name(pattern) => Some(pattern),
-            Entry::Range(_) => None,
-        })
-        .collect()
+/// Names of machines are patterns; URIs and e-mail addresses stand for themselves.
+fn certificates(
+    check: &mut Check<'_>,
+    values: Option<&Values>,
+    file: u32,
+) -> Vec<CertificatePattern> {
+    let is_name = |text: &&Text| !text.value.contains([':', '@']);
+    let items = values.iter().flat_map(|values| &values.items);
+    let (names, written): (Vec<&Text>, Vec<&Text>) = items.partition(is_name);
+    let names = Values {
+        items: names.into_iter().cloned().collect(),
+    };
+    let mut patterns = Vec::new();
+    for (entry, _) in check.inline(Some(&names), file, Reading::Names) {
+        if let Entry::Name(pattern) = entry {
+            patterns.push(CertificatePattern::Names(pattern));
+        }
+    }
+    for text in written {
+        match CertificateName::parse(&text.value) {
+            Some(name) => patterns.push(CertificatePattern::Written(name)),
+            None => check.wrong(
+                Code::InvalidName,
+                format!("`{}` is no name of a certificate", text.value),
+                text,
+                file,
+                "write a host name or a pattern, a whole URI or a whole e-mail address",
+            ),
+        }
+    }
+    patterns
 }
 
 fn ports(

@@ -8,7 +8,7 @@ use super::ids::{self, Ids};
 use crate::bundle::yaml::{self, Text};
 use crate::decision::{Enforcement, Outcome, SniOutcome, Verdict};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::flow::{EvidenceKind, Hello, Protocol, Source};
+use crate::flow::{CertificateName, EvidenceKind, Hello, Protocol, Source};
 use crate::name::{Authority, DomainName, Host};
 use crate::suite::{Case, Expect, Given};
 
@@ -48,7 +48,7 @@ fn given(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Giv
     let it = &written.it.given.value;
     let asked = asked(check, written);
     let source = address(check, &it.source, file);
-    let certificate = names(check, it.certificate.as_ref(), file);
+    let certificate = certificate(check, it.certificate.as_ref(), file);
     let host = it
         .host_header
         .as_ref()
@@ -189,6 +189,27 @@ fn hello(check: &mut Check<'_>, it: &yaml::Given, target: &Host, file: u32) -> O
 fn names(check: &mut Check<'_>, values: Option<&yaml::Values>, file: u32) -> Vec<DomainName> {
     let items = values.iter().flat_map(|values| &values.items);
     items.filter_map(|text| name(check, text, file)).collect()
+}
+
+fn certificate(
+    check: &mut Check<'_>,
+    values: Option<&yaml::Values>,
+    file: u32,
+) -> Vec<CertificateName> {
+    let mut names = Vec::new();
+    for text in values.iter().flat_map(|values| &values.items) {
+        match CertificateName::parse(&text.value) {
+            Some(name) => names.push(name),
+            None => check.wrong(
+                Code::InvalidName,
+                format!("`{}` is no name of a certificate", text.value),
+                text,
+                file,
+                "write a host name, a URI or an e-mail address",
+            ),
+        }
+    }
+    names
 }
 
 fn name(check: &mut Check<'_>, text: &Text, file: u32) -> Option<DomainName> {

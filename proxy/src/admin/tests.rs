@@ -152,6 +152,7 @@ async fn a_gate_that_cannot_record_is_not_ready() {
     let rejected = crate::ledger::Rejected {
         client: "192.0.2.1".parse().unwrap(),
         client_port: 1,
+        balancer: None,
         listener: &"explicit".into(),
         reason: "malformed-head",
         status: 400,

@@ -18,6 +18,8 @@ pub const DEFAULT_METRIC_SERIES: usize = 50_000;
 pub const DEFAULT_HEAD: usize = 64 << 10;
 /// Bytes of a ClientHello: post-quantum ones have 2 KiB, one handshake message at most 64 KiB here.
 pub const DEFAULT_CLIENT_HELLO: usize = 64 << 10;
+/// How long TLS between client and gate may take to be agreed on.
+pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a request head may take.
 pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a ClientHello may take after the 200.
@@ -40,6 +42,8 @@ pub struct Limits {
     pub head: usize,
     /// Bytes of a ClientHello.
     pub client_hello: usize,
+    /// How long TLS between client and gate may take to be agreed on.
+    pub handshake_timeout: Duration,
     /// How long a request head may take.
     pub head_timeout: Duration,
     /// How long a ClientHello may take after the 200.
@@ -66,6 +70,7 @@ impl Default for Limits {
             metric_series: DEFAULT_METRIC_SERIES,
             head: DEFAULT_HEAD,
             client_hello: DEFAULT_CLIENT_HELLO,
+            handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             head_timeout: DEFAULT_HEAD_TIMEOUT,
             hello_timeout: DEFAULT_HELLO_TIMEOUT,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
@@ -83,6 +88,7 @@ pub(super) struct Typed {
     metric_series: Option<Text>,
     head: Option<Text>,
     client_hello: Option<Text>,
+    handshake_timeout: Option<Text>,
     head_timeout: Option<Text>,
     hello_timeout: Option<Text>,
     idle_timeout: Option<Text>,
@@ -116,6 +122,12 @@ pub(super) fn meaning(typed: Typed, sense: &mut Sense<'_>) -> Limits {
             typed.client_hello.as_ref(),
             default.client_hello,
             4 << 10..=64 << 10,
+        ),
+        handshake_timeout: sense.duration(
+            "handshake_timeout",
+            typed.handshake_timeout.as_ref(),
+            default.handshake_timeout,
+            reading.clone(),
         ),
         head_timeout: sense.duration(
             "head_timeout",

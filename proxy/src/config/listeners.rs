@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use octroi_policy::catalogue::Id;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 
+use super::problem::Problem;
 use super::sense::{NotYet, Sense, Text};
 
 /// Where clients are served if the file names no listener: this machine alone.
@@ -24,6 +28,59 @@ pub struct Listener {
     pub mode: ListenerMode,
     /// Where it is bound.
     pub address: SocketAddr,
+    /// What it shows to clients that come over TLS; `None` = they come in clear.
+    pub tls: Option<Tls>,
+    /// Who passes clients on to it, if they do not come by themselves.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// The files of a TLS listener; all are read anew when they change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificate, with what leads to its authority behind it (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
+    /// Which clients' certificates are believed; `None` = none is asked for.
+    pub clients: Option<ClientCertificates>,
+}
+
+impl Tls {
+    /// Every file of it.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let clients = self.clients.iter();
+        let more = clients.flat_map(|it| [Some(&it.authorities), it.revoked.as_ref()]);
+        [&self.certificate, &self.key]
+            .into_iter()
+            .chain(more.flatten())
+    }
+}
+
+/// Whose certificates name clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// The authorities that are believed (PEM).
+    pub authorities: PathBuf,
+    /// Whether every client needs one.
+    pub demand: Demand,
+    /// Lists of what the authorities have revoked (PEM), one of each authority of a chain.
+    pub revoked: Option<PathBuf>,
+}
+
+/// Whether a client needs a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// It may do without; one that is shown must be good.
+    Optional,
+    /// It is not served without.
+    Required,
+}
+
+/// Every connection comes from a balancer, and says first whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Where the balancers are; never empty, and nobody else is believed.
+    pub trusted: Vec<IpNet>,
 }
 
 /// How clients speak to a listener.
@@ -39,6 +96,8 @@ impl Default for Listener {
             name: Id::from(DEFAULT_NAME),
             mode: ListenerMode::Explicit,
             address: DEFAULT_ADDRESS,
+            tls: None,
+            proxy_protocol: None,
         }
     }
 }
@@ -49,12 +108,26 @@ pub(super) struct Typed {
     name: Text,
     mode: Text,
     address: Text,
-    #[serde(default)]
-    tls: NotYet,
-    #[serde(default)]
-    proxy_protocol: NotYet,
+    tls: Option<TypedTls>,
+    proxy_protocol: Option<TypedProxyProtocol>,
     #[serde(default)]
     capture: NotYet,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedTls {
+    certificate: Text,
+    key: Text,
+    client_ca: Option<Text>,
+    client_certificate: Option<Text>,
+    client_crl: Option<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TypedProxyProtocol {
+    trusted: Spanned<Vec<Text>>,
 }
 
 pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<Listener> {
@@ -65,8 +138,6 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
     let mut addresses = HashMap::new();
     let mut listeners = Vec::new();
     for one in &typed {
-        sense.not_yet("tls", &one.tls);
-        sense.not_yet("proxy_protocol", &one.proxy_protocol);
         sense.not_yet("capture", &one.capture);
         if one.mode.value == "transparent" {
             sense.value_not_yet("mode", &one.mode);
@@ -79,6 +150,9 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
             &[("explicit", ListenerMode::Explicit)],
         );
         let address = sense.socket(&one.address);
+        let tls = one.tls.as_ref().map(|typed| tls(typed, sense));
+        let proxy_protocol = one.proxy_protocol.as_ref();
+        let proxy_protocol = proxy_protocol.map(|typed| balancers(typed, sense));
         check_name(&one.name, sense);
         once(&mut names, one.name.value.clone(), &one.name, "name", sense);
         let Some(address) = address else { continue };
@@ -89,9 +163,72 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
             name: Arc::from(&*one.name.value),
             mode,
             address,
+            tls,
+            proxy_protocol,
         });
     }
     listeners
+}
+
+fn tls(typed: &TypedTls, sense: &mut Sense<'_>) -> Tls {
+    let demand = sense.word(
+        "client_certificate",
+        typed.client_certificate.as_ref(),
+        Demand::Required,
+        &[
+            ("optional", Demand::Optional),
+            ("required", Demand::Required),
+        ],
+    );
+    let clients = typed.client_ca.as_ref().map(|text| ClientCertificates {
+        authorities: sense.path(text),
+        demand,
+        revoked: typed.client_crl.as_ref().map(|text| sense.path(text)),
+    });
+    if clients.is_none() {
+        for (key, value) in [
+            ("client_certificate", &typed.client_certificate),
+            ("client_crl", &typed.client_crl),
+        ] {
+            if let Some(text) = value {
+                sense.problem(
+                    text,
+                    format!("`{key}` is used only with a `client_ca`"),
+                    "name the authorities whose clients are believed under `client_ca`",
+                );
+            }
+        }
+    }
+    Tls {
+        certificate: sense.path(&typed.certificate),
+        key: sense.path(&typed.key),
+        clients,
+    }
+}
+
+fn balancers(typed: &TypedProxyProtocol, sense: &mut Sense<'_>) -> ProxyProtocol {
+    let mut trusted = Vec::new();
+    for text in &typed.trusted.value {
+        match sense.network(text) {
+            Some(network) if network.prefix_len() == 0 => sense.problem(
+                text,
+                format!(
+                    "`{}` is everybody: any client could claim any address",
+                    text.value
+                ),
+                "name the balancers' own addresses",
+            ),
+            network => trusted.extend(network),
+        }
+    }
+    if typed.trusted.value.is_empty() {
+        let message = "`trusted` is empty: nobody could connect";
+        let problem = Problem::at(typed.trusted.referenced, message);
+        sense
+            .problems
+            .push(problem.help("name the balancers' own addresses, such as [192.0.2.10]"));
+    }
+    ProxyProtocol { trusted }
 }
 
 /// Refuses a second listener with the same name or address.

@@ -11,9 +11,11 @@ state: { path: state }
 listeners:
   - { name: explicit, mode: explicit, address: "0.0.0.0:3128" }
   - { name: six, mode: explicit, address: "[::1]:3128" }
+  - { name: balanced, mode: explicit, address: "0.0.0.0:3131", proxy_protocol: { trusted: [192.0.2.10, "2001:db8::/64"] } }
+  - { name: secure, mode: explicit, address: "0.0.0.0:3129", tls: { certificate: tls/gate.pem, key: /run/gate.key, client_ca: tls/ca.pem, client_certificate: optional, client_crl: tls/crl.pem } }
 dns: { servers: ["192.0.2.53", "[2001:db8::53]:5353"], timeout: 250ms, cache: 1000 }
 upstream: { connect_timeout: 3s, forbid: [private, metadata], allow_internal: [10.0.0.0/8, 192.0.2.1] }
-limits: { connections: 5000, per_source: 10, metric_series: 1000, flows: { per_source: 100, per_workload: none, ministries: { culture: 4000 }, workloads: { culture/bureautique: 2000, paie: none } }, new_flows: { per_ministry: 500, burst: 10s }, head: 16KiB, client_hello: 32KiB, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
+limits: { connections: 5000, per_source: 10, metric_series: 1000, flows: { per_source: 100, per_workload: none, ministries: { culture: 4000 }, workloads: { culture/bureautique: 2000, paie: none } }, new_flows: { per_ministry: 500, burst: 10s }, head: 16KiB, client_hello: 32KiB, handshake_timeout: 3s, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
 audit: { path: logs/audit.jsonl, client_address: keyed-hash, key: audit.key, on_failure: serve, rotate: 1GiB, keep: 180 }
 drain_timeout: 30s
 admin: { address: "127.0.0.1:0" }
@@ -39,6 +41,27 @@ fn every_key_is_read() {
     assert_eq!(config.state, State { directory });
     assert_eq!(config.listeners[1].address, "[::1]:3128".parse().unwrap());
     assert_eq!(&*config.listeners[0].name, "explicit");
+    assert_eq!(config.listeners[0].proxy_protocol, None);
+    assert_eq!(config.listeners[0].tls, None);
+    let tls = Tls {
+        certificate: "/etc/octroi/tls/gate.pem".into(),
+        key: "/run/gate.key".into(),
+        clients: Some(ClientCertificates {
+            authorities: "/etc/octroi/tls/ca.pem".into(),
+            demand: Demand::Optional,
+            revoked: Some("/etc/octroi/tls/crl.pem".into()),
+        }),
+    };
+    assert_eq!(tls.paths().count(), 4);
+    assert_eq!(config.listeners[3].tls, Some(tls));
+    assert_eq!(config.limits.handshake_timeout, Duration::from_secs(3));
+    let trusted = ["192.0.2.10/32", "2001:db8::/64"].map(|text| text.parse().unwrap());
+    assert_eq!(
+        config.listeners[2].proxy_protocol,
+        Some(ProxyProtocol {
+            trusted: trusted.to_vec()
+        })
+    );
     let servers = ["192.0.2.53:53", "[2001:db8::53]:5353"].map(|text| text.parse().unwrap());
     assert_eq!(config.dns.servers, Servers::Listed(servers.to_vec()));
     assert_eq!(config.dns.timeout, Duration::from_millis(250));
@@ -126,6 +149,8 @@ fn a_bogus_key_in_any_table_is_refused() {
         "policy: { path: p, bogus: 1 }",
         "state: { bogus: 1 }",
         "listeners: [{ name: a, mode: explicit, address: '127.0.0.1:1', bogus: 1 }]",
+        "listeners: [{ name: a, mode: explicit, address: '127.0.0.1:1', tls: { certificate: c, key: k, bogus: 1 } }]",
+        "listeners: [{ name: a, mode: explicit, address: '127.0.0.1:1', proxy_protocol: { trusted: [192.0.2.1], bogus: 1 } }]",
         "dns: { bogus: 1 }",
         "upstream: { bogus: 1 }",
         "limits: { bogus: 1 }",
@@ -152,8 +177,6 @@ fn what_does_not_exist_yet_is_refused_by_name() {
         format!("listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', {key} }}]")
     };
     for (text, named) in [
-        (explicit("tls: { certificate: c, key: k }"), "`tls`"),
-        (explicit("proxy_protocol: v2"), "`proxy_protocol`"),
         (explicit("capture: redirect"), "`capture`"),
         (
             "listeners: [{ name: a, mode: transparent, address: '127.0.0.1:1' }]".into(),
@@ -165,6 +188,58 @@ fn what_does_not_exist_yet_is_refused_by_name() {
             shown.starts_with(&format!("error: {named} is not available yet")),
             "{text}: {shown}"
         );
+    }
+}
+
+#[test]
+fn whoever_may_name_clients_is_named_closely() {
+    for (trusted, words) in [
+        ("[]", "`trusted` is empty: nobody could connect"),
+        ("[0.0.0.0/0]", "`0.0.0.0/0` is everybody"),
+        ("['::/0']", "`::/0` is everybody"),
+        ("[balancer.example]", "`balancer.example` is no network"),
+    ] {
+        let text = format!(
+            "listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', proxy_protocol: {{ trusted: {trusted} }} }}]"
+        );
+        let shown = shown(&text);
+        assert!(shown.contains(words), "{shown}");
+        assert!(shown.contains("octroi.yaml:1:"), "{shown}");
+    }
+    for text in ["{}", "v2", "true"] {
+        let text = format!(
+            "listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', proxy_protocol: {text} }}]"
+        );
+        assert!(parse(&text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn clients_are_asked_for_a_certificate_only_with_an_authority() {
+    let tls = |keys: &str| {
+        format!(
+            "listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', tls: {{ certificate: c, key: k, {keys} }} }}]"
+        )
+    };
+    let config = parse(&tls("client_ca: ca")).unwrap();
+    let clients = config.listeners[0].tls.as_ref().unwrap().clients.as_ref();
+    assert_eq!(clients.unwrap().demand, Demand::Required);
+    for (keys, words) in [
+        (
+            "client_crl: crl",
+            "`client_crl` is used only with a `client_ca`",
+        ),
+        (
+            "client_certificate: optional",
+            "`client_certificate` is used only with a `client_ca`",
+        ),
+        (
+            "client_ca: ca, client_certificate: maybe",
+            "`maybe` is not a value of `client_certificate`",
+        ),
+    ] {
+        let shown = shown(&tls(keys));
+        assert!(shown.contains(words), "{shown}");
     }
 }
 

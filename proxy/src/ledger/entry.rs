@@ -251,11 +251,12 @@ impl Entry {
         self.ledger
             .naming
             .name(line, opened.source.address, opened.client_port, at);
+        line.passed_on_by(opened.balancer);
         line.destination = Some(Endpoint {
             domain: opened.target.name().is_some().then_some(name),
             ip: opened.target.address(),
             port: Some(opened.port),
-            bytes: None,
+            ..Endpoint::default()
         });
         line.network.protocol = Some("http");
         line.http = Some(Http {
@@ -314,12 +315,14 @@ impl Entry {
         self.ledger
             .naming
             .name(&mut line, opened.source.address, opened.client_port, at);
+        line.passed_on_by(opened.balancer);
         line.source.get_or_insert_default().bytes = Some(close.bytes_up);
         line.destination = Some(Endpoint {
             ip: self.upstream.or(self.opened.target.address()),
             port: Some(self.opened.port),
             bytes: Some(close.bytes_down),
             domain: self.opened.target.name().map(|name| name.as_str()),
+            ..Endpoint::default()
         });
         line.rule = revoked.and_then(|revoked| {
             let id = revoked.rule.as_deref()?;

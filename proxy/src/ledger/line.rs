@@ -77,6 +77,14 @@ impl<O: Serialize> Line<'_, O> {
         }
     }
 
+    /// Names the balancer that passed the connection on, where one did: it is no person's address,
+    /// so it is written however clients are named.
+    pub(super) fn passed_on_by(&mut self, balancer: Option<IpAddr>) {
+        if let Some(ip) = balancer {
+            self.source.get_or_insert_default().nat = Some(Nat { ip });
+        }
+    }
+
     /// The line as bytes, its newline included.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(1536);
@@ -140,6 +148,14 @@ pub(super) struct Endpoint<'a> {
     pub(super) port: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) nat: Option<Nat>,
+}
+
+/// The address under which a load balancer connects for a source (ECS `source.nat`).
+#[derive(Debug, Serialize)]
+pub(super) struct Nat {
+    pub(super) ip: IpAddr,
 }
 
 /// Who asked, where addresses are not written.

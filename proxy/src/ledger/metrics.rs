@@ -75,6 +75,8 @@ pub struct Metrics {
     policy: PolicyFamilies,
     policy_reloads: IntCounterVec,
     upgrades: IntCounterVec,
+    certificate_expires: IntGaugeVec,
+    certificate_reloads: IntCounterVec,
 }
 
 /// Who a flow belongs to and what it is about, as labels.
@@ -284,6 +286,18 @@ impl Metrics {
                 &["result"],
             )?,
             upgrades: upgrades(r)?,
+            certificate_expires: int_gauges(
+                r,
+                "octroi_certificate_expires_timestamp_seconds",
+                "The end of the certificate in force on each TLS listener.",
+                &["listener"],
+            )?,
+            certificate_reloads: counters(
+                r,
+                "octroi_certificate_reloads_total",
+                "Attempts to put the certificate files of a listener in force.",
+                &["listener", "result"],
+            )?,
             registry,
             budget,
         })
@@ -331,6 +345,20 @@ impl Metrics {
     /// Counts an attempt to replace the running program.
     pub fn upgrade(&self, result: &'static str) {
         self.upgrades.with_label_values(&[result]).inc();
+    }
+
+    /// Shows when the certificate in force on a listener ends.
+    pub fn certificate_in_force(&self, listener: &Id, not_after: Timestamp) {
+        self.certificate_expires
+            .with_label_values(&[&**listener])
+            .set(not_after.as_second());
+    }
+
+    /// Counts an attempt to put certificate files in force.
+    pub fn certificate_reload(&self, listener: &Id, result: &'static str) {
+        self.certificate_reloads
+            .with_label_values(&[&**listener, result])
+            .inc();
     }
 
     /// Counts a name looked up.

@@ -13,7 +13,7 @@ use octroi_policy::Policy;
 use octroi_policy::address::Forbid;
 use octroi_policy::catalogue::Id;
 use octroi_policy::decision::{Decision, Who};
-use octroi_policy::flow::{Flow, Hello, Protocol, Source};
+use octroi_policy::flow::{CertificateName, Flow, Hello, Protocol, Source};
 use octroi_policy::name::{DomainName, Host};
 use serde::Deserialize;
 use thiserror::Error;
@@ -121,11 +121,19 @@ impl Record {
                 .map(|text| name(field, text))
                 .collect::<Result<Vec<_>, _>>()
         };
+        let certificate = |text: &String| {
+            let parse = |text: &str| CertificateName::parse(text).ok_or(());
+            read("certificate", text, parse)
+        };
         let host = |text: &String| read("host", text, Host::parse);
         Ok(Question {
             asker,
             source: Source {
-                certificate: names("certificate", &asked.certificate)?,
+                certificate: asked
+                    .certificate
+                    .iter()
+                    .map(certificate)
+                    .collect::<Result<_, _>>()?,
                 listener: asked.listener.as_deref().map(Id::from),
                 ..Source::from_address(address.unwrap_or(NO_ADDRESS))
             },
@@ -240,6 +248,7 @@ impl Question {
         let opened = Opened {
             source: self.source.clone(),
             client_port: 0,
+            balancer: None,
             protocol: self.protocol,
             method: String::new(),
             target: self.target.clone(),

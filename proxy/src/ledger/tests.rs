@@ -159,6 +159,7 @@ fn opened(client: &str, target: &str) -> Opened {
     Opened {
         source: Source::from_address(client.parse().unwrap()),
         client_port: 50_000,
+        balancer: None,
         protocol: Protocol::Connect,
         method: "CONNECT".to_owned(),
         target: Host::parse(target).unwrap(),
@@ -379,6 +380,7 @@ async fn hostile_text_stays_inside_its_string() {
     let rejected = Rejected {
         client: "2001:db8::1".parse().unwrap(),
         client_port: 1,
+        balancer: None,
         listener: &id("explicit"),
         reason: "malformed-head",
         status: 400,
@@ -438,6 +440,7 @@ async fn a_keyed_hash_tells_machines_apart_and_names_none() {
     ledger.reject(&Rejected {
         client: "192.0.2.5".parse().unwrap(),
         client_port: 50_000,
+        balancer: None,
         listener: &id("explicit"),
         reason: "malformed-head",
         status: 400,

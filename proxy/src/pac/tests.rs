@@ -47,7 +47,7 @@ fn evaluate(pac: &str, asked: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn the_file_says_what_the_configuration_says() {
-    insta::assert_snapshot!(text(&ministry(), local("192.0.2.1:3128")));
+    insta::assert_snapshot!(text(&ministry(), local("192.0.2.1:3128"), Transport::Plain));
 }
 
 #[test]
@@ -97,7 +97,10 @@ fn internal_names_and_addresses_are_direct_and_all_else_goes_to_the_gate() {
         ),
     ];
     let asked = cases.map(|(url, host, _)| (url, host));
-    let answers = evaluate(&text(&ministry(), local("192.0.2.1:3128")), &asked);
+    let answers = evaluate(
+        &text(&ministry(), local("192.0.2.1:3128"), Transport::Plain),
+        &asked,
+    );
     assert_eq!(answers.len(), cases.len());
     for ((url, host, expected), answer) in cases.iter().zip(answers) {
         assert_eq!(answer, *expected, "{url} {host}");
@@ -111,7 +114,7 @@ fn without_proxies_the_way_out_is_where_the_client_reached_us() {
         ("[::ffff:192.0.2.1]:3128", "PROXY 192.0.2.1:3128"),
         ("[2001:db8::1]:80", "PROXY [2001:db8::1]:80"),
     ] {
-        let pac = text(&Pac::default(), local(reached));
+        let pac = text(&Pac::default(), local(reached), Transport::Plain);
         let asked = [
             ("https://www.example.org/", "www.example.org"),
             ("http://192.0.2.1:3128/", "192.0.2.1"),
@@ -122,6 +125,33 @@ fn without_proxies_the_way_out_is_where_the_client_reached_us() {
         let own = if reached.contains("192") { 1 } else { 2 };
         assert_eq!(answers[own], "DIRECT", "{reached}");
         assert_eq!(answers[3 - own], expected, "{reached}");
+    }
+}
+
+#[test]
+fn who_comes_over_tls_is_sent_to_tls() {
+    for (pac, reached, gate, own) in [
+        (
+            Pac::default(),
+            "192.0.2.1:443",
+            "HTTPS 192.0.2.1:443",
+            "https://192.0.2.1/",
+        ),
+        (
+            ministry(),
+            "192.0.2.1:3129",
+            "HTTPS proxy.example:3128; HTTPS secours.example:80",
+            "https://proxy.example:3128/",
+        ),
+    ] {
+        let pac = text(&pac, local(reached), Transport::Tls);
+        let plain = own.replacen("https", "http", 1);
+        let asked = [
+            ("https://a.example/", "a.example"),
+            (own, "x.example"),
+            (&plain, "x.example"),
+        ];
+        assert_eq!(evaluate(&pac, &asked), [gate, "DIRECT", gate]);
     }
 }
 

@@ -15,31 +15,40 @@ const MAX_ENTRIES: usize = 20_000;
 
 /// Path, device, inode, size and times of everything in the bundle, as one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fingerprint(u64);
+pub(crate) struct Fingerprint(u64);
 
 impl Fingerprint {
     pub(super) fn of(source: &PolicySource) -> Self {
-        let PolicySource::Path(path) = source else {
-            return Self::default();
-        };
+        match source {
+            PolicySource::Path(path) => Self::of_all([path]),
+            PolicySource::Embedded => Self::default(),
+        }
+    }
+
+    /// Of files and directories together.
+    pub(crate) fn of_all<'a>(paths: impl IntoIterator<Item = &'a PathBuf>) -> Self {
         let mut hasher = DefaultHasher::new();
-        walk(path, &mut |path, _| {
-            path.hash(&mut hasher);
-            match fs::metadata(path) {
-                Ok(meta) => (
-                    meta.dev(),
-                    meta.ino(),
-                    meta.size(),
-                    meta.mtime(),
-                    meta.mtime_nsec(),
-                    meta.ctime(),
-                    meta.ctime_nsec(),
-                )
-                    .hash(&mut hasher),
-                Err(error) => error.raw_os_error().hash(&mut hasher),
-            }
-        });
+        for path in paths {
+            walk(path, &mut |path, _| look(path, &mut hasher));
+        }
         Self(hasher.finish())
+    }
+}
+
+fn look(path: &Path, hasher: &mut DefaultHasher) {
+    path.hash(hasher);
+    match fs::metadata(path) {
+        Ok(meta) => (
+            meta.dev(),
+            meta.ino(),
+            meta.size(),
+            meta.mtime(),
+            meta.mtime_nsec(),
+            meta.ctime(),
+            meta.ctime_nsec(),
+        )
+            .hash(hasher),
+        Err(error) => error.raw_os_error().hash(hasher),
     }
 }
 

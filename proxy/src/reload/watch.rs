@@ -4,7 +4,8 @@
 //! of writing into them. Watches are set anew before each reading, so that no change falls between
 //! a reading and the next watch.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ const QUIET: Duration = Duration::from_millis(100);
 /// How long a change is waited for to be complete, however much happens.
 const LONGEST: Duration = Duration::from_millis(500);
 /// How often the files are looked at, in case the kernel said nothing (network file systems).
-const POLL: Duration = Duration::from_secs(2);
+pub(crate) const POLL: Duration = Duration::from_secs(2);
 
 /// Keeps the policy in force the one on disk; runs as a background service.
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl Watch {
         let PolicySource::Path(path) = &self.handle.shared.source else {
             return None;
         };
-        match watcher(path, Arc::clone(changed)) {
+        match watcher([path], Arc::clone(changed)) {
             Ok(watcher) => Some(watcher),
             Err(error) => {
                 tracing::warn!(%error, "the bundle cannot be watched: changes are noticed within {POLL:?}");
@@ -119,7 +120,7 @@ impl BackgroundService for Watch {
 }
 
 /// Waits until a change is complete.
-async fn settle(changed: &Notify) {
+pub(crate) async fn settle(changed: &Notify) {
     let latest = Instant::now() + LONGEST;
     loop {
         let quiet = (Instant::now() + QUIET).min(latest);
@@ -129,20 +130,28 @@ async fn settle(changed: &Notify) {
     }
 }
 
-async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
+pub(crate) async fn hung_up(hangup: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
     match hangup {
         Some(hangup) => hangup.recv().await,
         None => std::future::pending().await,
     }
 }
 
-fn watcher(path: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+/// Tells `changed` whatever happens to files and directories, or where their links lead.
+pub(crate) fn watcher<'a>(
+    paths: impl IntoIterator<Item = &'a PathBuf>,
+    changed: Arc<Notify>,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
         if event.is_ok_and(|event| !is_reading(event.kind)) {
             changed.notify_one();
         }
     })?;
-    for directory in directories(path) {
+    let every: BTreeSet<PathBuf> = paths
+        .into_iter()
+        .flat_map(|path| directories(path))
+        .collect();
+    for directory in every {
         // One that went away meanwhile is no reason not to watch the others.
         if let Err(error) = watcher.watch(&directory, RecursiveMode::NonRecursive) {
             tracing::debug!(%error, directory = %directory.display(), "a directory cannot be watched");

@@ -6,6 +6,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::*;
+use octroi_wire::proxy_header::Transport;
+
 use crate::addr::{ClientAddr, LocalAddr};
 
 fn parsed(text: &str) -> Result<Request, Refused> {
@@ -91,6 +93,8 @@ async fn connected() -> (TcpStream, Client) {
         buffer: BytesMut::new(),
         address: ClientAddr::new(address),
         source: Source::from_address(address.ip()),
+        balancer: None,
+        transport: Transport::Plain,
         local: LocalAddr::new(listener.local_addr().unwrap()),
         listener: "explicit".into(),
     };

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use octroi_policy::catalogue::Id;
 use pingora::services::background::background_service;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -15,7 +16,8 @@ use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
 use super::{BindError, Extra, Listen, OnOpen, Process};
 use crate::addr::OwnAddrs;
 use crate::admin;
-use crate::config::{Config, Connections};
+use crate::certificate::{self, CertificateError, Certificates};
+use crate::config::{Config, Connections, Listener};
 use crate::dns::Resolver;
 use crate::gate::Gate;
 use crate::ledger::metrics::LimitUsage;
@@ -53,6 +55,14 @@ pub enum StartError {
     /// The gate that runs does not hand over.
     #[error("error: {0}")]
     Arrival(#[from] ArrivalError),
+    /// The certificate files of a listener cannot be used.
+    #[error("error: the listener `{listener}` cannot speak TLS: {error}")]
+    Certificate {
+        /// The listener.
+        listener: Id,
+        /// Why.
+        error: CertificateError,
+    },
 }
 
 impl StartError {
@@ -62,6 +72,7 @@ impl StartError {
         match self {
             Self::Policy(none) if none.rejected.fault() == Fault::Bundle => 78,
             Self::OnlyAnEarlierPolicy(rejected) if rejected.fault() == Fault::Bundle => 78,
+            Self::Certificate { error, .. } => error.exit_code(),
             Self::Policy(_)
             | Self::OnlyAnEarlierPolicy(_)
             | Self::Ledger(_)
@@ -127,6 +138,7 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
     let Prepared {
         ledger,
         policy,
+        certificates,
         resolver,
         connections,
     } = prepare(&config)?;
@@ -136,7 +148,7 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
     let taken = arrival.as_mut().map(Arrival::take).transpose()?;
     let mut inherited = taken.unwrap_or_else(Inherited::none);
     let admin = open(&mut inherited, ADMIN, config.admin.address)?;
-    let (bound, sockets) = listen(&config, &mut inherited)?;
+    let (bound, sockets) = listen(&config, certificates, &mut inherited)?;
     process.sockets = described(&config, &bound, &admin);
     let claimed: Vec<_> = process.sockets.iter().map(|s| s.address).collect();
     inherited.close_others(&claimed);
@@ -154,7 +166,7 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
         .metrics()
         .show_limits(usage)
         .map_err(LedgerError::from)?;
-    let extras: Vec<Extra> = vec![
+    let mut extras: Vec<Extra> = vec![
         Box::new(OnOpen::new(
             admin::service(admin.address(), policy.clone(), ledger.clone()),
             vec![admin],
@@ -165,6 +177,14 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
             Watch::new(policy.clone(), process.notifier.clone()),
         )),
     ];
+    let shown: Vec<_> = bound
+        .iter()
+        .filter_map(|it| it.certificates.clone())
+        .collect();
+    if !shown.is_empty() {
+        let watch = certificate::Watch::new(shown);
+        extras.push(Box::new(background_service("certificates", watch)));
+    }
     let (stop, _) = watch::channel(None);
     let gate = Gate {
         config,
@@ -220,6 +240,8 @@ fn limits_usage(
 struct Prepared {
     ledger: Ledger,
     policy: reload::Handle,
+    /// Those of each listener, in their order.
+    certificates: Vec<Option<Arc<Certificates>>>,
     resolver: Resolver,
     /// Client connections at once.
     connections: usize,
@@ -234,6 +256,8 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let state = state.map(|path| State::open(path, &ledger));
     let policy = reload::Handle::start(config.policy.clone(), state, ledger.clone())
         .map_err(StartError::Policy)?;
+    let shown = config.listeners.iter().map(|it| certificates(it, &ledger));
+    let certificates = shown.collect::<Result<_, _>>()?;
     let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
     for Finding { message, help, .. } in rehearsal::advice(config, descriptors) {
         tracing::warn!(help, "{message}");
@@ -241,6 +265,7 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     Ok(Prepared {
         ledger,
         policy,
+        certificates,
         resolver,
         connections: connections(config, descriptors),
     })
@@ -259,10 +284,10 @@ fn open(inherited: &mut Inherited, name: &str, address: SocketAddr) -> Result<Li
 
 /// All sockets, as the next gate is told of them.
 fn described(config: &Config, bound: &[Bound], admin: &Listen) -> Vec<OpenSocket> {
-    let listeners = bound.iter().map(|Bound { listener, address }| OpenSocket {
-        name: listener.name.to_string(),
-        configured: listener.address,
-        address: *address,
+    let listeners = bound.iter().map(|bound| OpenSocket {
+        name: bound.listener.name.to_string(),
+        configured: bound.listener.address,
+        address: bound.address,
     });
     let admin = OpenSocket {
         name: ADMIN.to_owned(),
@@ -274,19 +299,36 @@ fn described(config: &Config, bound: &[Bound], admin: &Listen) -> Vec<OpenSocket
 
 fn listen(
     config: &Config,
+    certificates: Vec<Option<Arc<Certificates>>>,
     inherited: &mut Inherited,
 ) -> Result<(Vec<Bound>, Vec<Listen>), BindError> {
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
-    for listener in &config.listeners {
+    for (listener, certificates) in config.listeners.iter().zip(certificates) {
         let socket = open(inherited, &listener.name, listener.address)?;
         bound.push(Bound {
             listener: listener.clone(),
             address: socket.address(),
+            certificates,
         });
         sockets.push(socket);
     }
     Ok((bound, sockets))
+}
+
+fn certificates(
+    listener: &Listener,
+    ledger: &Ledger,
+) -> Result<Option<Arc<Certificates>>, StartError> {
+    let Some(tls) = &listener.tls else {
+        return Ok(None);
+    };
+    let name = &listener.name;
+    let shown = Certificates::start(name.clone(), tls.clone(), ledger.clone());
+    shown.map(Some).map_err(|error| StartError::Certificate {
+        listener: name.clone(),
+        error,
+    })
 }
 
 /// What the operator asks for, and no more than the descriptor limit carries: beyond it, nobody
@@ -299,8 +341,13 @@ fn connections(config: &Config, descriptors: usize) -> usize {
 }
 
 fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config) {
-    for Bound { listener, address } in bound {
-        tracing::info!(listener = %listener.name, %address, "listening");
+    for Bound {
+        listener, address, ..
+    } in bound
+    {
+        let tls = listener.tls.is_some();
+        let behind_balancer = listener.proxy_protocol.is_some();
+        tracing::info!(listener = %listener.name, %address, tls, behind_balancer, "listening");
     }
     tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/policy, /-/reload");
     let limits = &config.limits;
@@ -309,6 +356,7 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
         per_source = limits.per_source,
         head = limits.head,
         client_hello = limits.client_hello,
+        handshake_timeout = ?limits.handshake_timeout,
         head_timeout = ?limits.head_timeout,
         hello_timeout = ?limits.hello_timeout,
         idle_timeout = ?limits.idle_timeout,

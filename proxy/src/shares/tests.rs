@@ -58,7 +58,8 @@ impl Desk {
 
     fn take_with(&self, source: &str, certificate: Option<&str>) -> Result<Place, Box<Limited>> {
         let address: IpAddr = source.parse().unwrap();
-        let names = certificate.into_iter().map(|name| name.parse().unwrap());
+        let names = certificate.into_iter();
+        let names = names.map(|name| octroi_policy::flow::CertificateName::parse(name).unwrap());
         let source = Source {
             address,
             certificate: names.collect(),

@@ -5,6 +5,7 @@
 //! | --- | --- | --- |
 //! | [`head`] | an HTTP/1.1 request head | [`Head`]: target, Host, framing; written anew for the origin |
 //! | [`client_hello`] | the first flight of a TLS client | [`ClientHello`]: SNI, ALPN, ECH, versions |
+//! | [`proxy_header`] | a balancer's PROXY header | [`Sender`]: whose connection it passes on |
 //! | [`dns`] | the records of an answer | [`Answer`]: the chain of names and the addresses |
 //!
 //! Every name in them is an [`octroi_policy::DomainName`], every reader has a limit and resumes
@@ -23,7 +24,9 @@
 pub mod client_hello;
 pub mod dns;
 pub mod head;
+pub mod proxy_header;
 
 pub use client_hello::{ClientHello, HelloReader, Peek, Sni};
 pub use dns::{Answer, AnswerError};
 pub use head::{Framing, Head, HeadError, HeadReader, Scheme, Target};
+pub use proxy_header::{ProxyHeaderError, Sender};

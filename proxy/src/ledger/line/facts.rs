@@ -3,7 +3,7 @@
 use octroi_policy::Policy;
 use octroi_policy::catalogue::Role;
 use octroi_policy::decision::{Class, Cover, Decision, Disposition, Ground, Piece};
-use octroi_policy::flow::{Flow, Hello, Protocol};
+use octroi_policy::flow::{CertificateName, Flow, Hello, Protocol};
 use octroi_policy::name::{DomainName, Host};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -337,7 +337,7 @@ impl<'a> Question<'a> {
                 .source
                 .certificate
                 .iter()
-                .map(DomainName::as_str)
+                .map(CertificateName::as_str)
                 .collect(),
         }
     }

@@ -36,7 +36,9 @@ read! {
         domain: Option<String>,
         port: Option<u16>,
         bytes: Option<u64>,
+        nat: Option<Nat>,
     }
+    Nat { ip: Option<IpAddr>, }
     Client { hash: String, key_id: String, }
     Network { transport: String, protocol: Option<String>, bytes: Option<u64>, }
     Http { request: Option<HttpRequest>, response: Option<HttpResponse>, }

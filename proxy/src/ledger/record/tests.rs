@@ -168,14 +168,18 @@ fn question(dice: &mut Dice) -> Question {
         Default::default()
     };
     let addresses: Vec<IpAddr> = found.iter().map(|text| text.parse().unwrap()).collect();
-    let certificate = ["pc.office.culture.example", "other.example"];
+    let certificate = [
+        "pc.office.culture.example",
+        "spiffe://culture.example/pc",
+        "poste@culture.example",
+    ];
     Question {
         asker: Asker::Address,
         source: Source {
             certificate: dice
                 .some(2, &certificate)
                 .iter()
-                .map(|text| name(text))
+                .filter_map(|text| CertificateName::parse(text))
                 .collect(),
             listener: (dice.below(2) == 0).then(|| "explicit".into()),
             ..Source::from_address(dice.one(&CLIENTS).parse().unwrap())
@@ -200,6 +204,7 @@ fn opened(question: &Question) -> Opened {
     Opened {
         source: question.source.clone(),
         client_port: 50_000,
+        balancer: (question.port == 443).then(|| "203.0.113.7".parse().unwrap()),
         protocol: question.protocol,
         method: "CONNECT".to_owned(),
         target: question.target.clone(),
@@ -390,6 +395,7 @@ async fn every_field_that_is_written_is_read() {
             ledger.reject(&Rejected {
                 client: "2001:db8::1".parse().unwrap(),
                 client_port: 1,
+                balancer: Some("2001:db8::7".parse().unwrap()),
                 listener: &"explicit".into(),
                 reason: "malformed-head",
                 status,
