@@ -64,6 +64,10 @@ impl Desk {
             .replace(&self.dir.path().display().to_string(), "DIR")
             .replace(&self.block.gate().to_string(), "GATE")
             .replace(&format!("{} (pid {own})", name.trim()), "PROGRAM (pid PID)");
+        // The width of what is underlined is that of addresses, which differ.
+        while text.contains("^^") {
+            text = text.replace("^^", "^");
+        }
         if let Some(at) = text.find("digest ") {
             text.truncate(at);
         }

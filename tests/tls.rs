@@ -307,7 +307,7 @@ fn a_client_certificate_names_the_workload() {
     let line = world.gate.decision("outlook.office.com");
     assert_eq!(
         line.get("octroi.conflict"),
-        Some(&json!(["bureautique", "nomades"]))
+        Some(&json!(["culture/bureautique", "defense/nomades"]))
     );
     // A good certificate that is made out to nobody here changes nothing.
     let other = pki.issue(&["pc1.other.example"]);

@@ -383,11 +383,9 @@ fn listeners_follow_the_new_file() {
     fs::write(&config, before.replace(&line, &format!("{renamed}{added}"))).unwrap();
     scene.upgraded();
     let port = |log: &str| -> Vec<String> {
-        let lines = log
-            .lines()
-            .filter(|line| line.contains("listener=more address="));
-        lines
-            .map(|line| line.rsplit('=').next().unwrap().to_owned())
+        let behind = log.split("listener=more address=").skip(1);
+        behind
+            .map(|rest| rest.split_whitespace().next().unwrap().to_owned())
             .collect()
     };
     let opened = port(&scene.world.gate.log());
