@@ -182,7 +182,19 @@ fn what_is_an_error_stops_the_start_in_the_same_words() {
             "gone.key",
         ),
         ("audit.jsonl", "policy", "cannot open the audit log"),
+        (
+            ":3128\" }",
+            ":3128\", tls: { certificate: chain.pem, key: short.key } }",
+            "cannot speak TLS",
+        ),
+        (
+            "policy: { path: policy }",
+            "policy: { path: policy }\nupgrade: { path: policy }",
+            "is not the gate's alone",
+        ),
     ];
+    let chain = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
+    std::fs::write(desk.path("chain.pem"), chain.cert.pem()).unwrap();
     for (from, to, says) in cases {
         assert!(GOOD.contains(from));
         desk.write(&GOOD.replacen(from, to, 1));

@@ -95,6 +95,19 @@ impl Certificates {
         }))
     }
 
+    /// Reads the files as [`Certificates::start`] does, and serves nobody with them: what is worth a
+    /// word though nothing stops on it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rehearse(files: &Tls, now: Timestamp) -> Result<Vec<String>, CertificateError> {
+        let loaded = load(files)?;
+        let out_of_date = loaded.check_dates(files, now).err();
+        let mut findings = loaded.findings(now);
+        findings.extend(out_of_date.map(|error| format!("{error}: clients will refuse it")));
+        Ok(findings)
+    }
+
     /// What new connections are served with.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use octroi_policy::bundle::Bundle;
 
-pub use directory::StateError;
+pub use directory::{StateError, can_make};
 pub use record::Accepted;
 
 use crate::ledger::Ledger;
@@ -66,6 +66,14 @@ impl State {
             Err(error) => state.shared.report(&error),
         }
         state
+    }
+
+    /// Whether the directory can be used; nothing is made or written.
+    ///
+    /// # Errors
+    /// What [`State::open`] or saving would report.
+    pub fn rehearse(path: &Path) -> Result<(), StateError> {
+        Directory::rehearse(path)
     }
 
     /// Where it is.

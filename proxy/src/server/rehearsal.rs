@@ -5,6 +5,7 @@
 //! `run` gives too, in its log.
 
 mod advice;
+mod files;
 mod holder;
 
 use std::io::ErrorKind;
@@ -97,6 +98,14 @@ codes! {
     KeyReadable = "key-readable",
     /// The machine's resolver configuration cannot be read.
     Resolver = "resolver",
+    /// The certificate files of a listener cannot be used.
+    Certificate = "certificate",
+    /// They can, and something about them should be known.
+    CertificateDoubtful = "certificate-doubtful",
+    /// Nothing will be remembered over a restart.
+    State = "state",
+    /// Old and new gate cannot meet for an upgrade.
+    UpgradePath = "upgrade-path",
     /// More connections than descriptors carry.
     TooManyConnections = "too-many-connections",
     /// The admin pages ask nobody who they are.
@@ -117,6 +126,9 @@ pub(crate) fn rehearse(config: &Config) -> Vec<Finding> {
     if let Err(error) = Resolver::new(&config.dns) {
         found.push(of_resolver(StartError::Resolver(error)));
     }
+    found.extend(files::certificates(config));
+    found.extend(files::state(config));
+    found.extend(files::upgrade(config));
     found.extend(sockets(config));
     found.extend(advice(config, descriptors));
     found

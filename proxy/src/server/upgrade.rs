@@ -143,6 +143,16 @@ pub struct Place {
 }
 
 impl Place {
+    /// Whether [`Place::open`] would succeed, for a gate that does not take over; nothing is made.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn rehearse(config: &config::Upgrade) -> Result<(), DoorError> {
+        let runtime = env::var_os("RUNTIME_DIRECTORY");
+        let directory = door::directory(config.path.as_deref(), runtime.as_deref());
+        directory.as_deref().map_or(Ok(()), door::rehearse)
+    }
+
     /// The place that the configuration or systemd names, if any; `arrives` for a gate that is to
     /// take over.
     ///

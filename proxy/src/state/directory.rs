@@ -110,6 +110,33 @@ impl Directory {
                 .map_err(|error| unusable(format!("it cannot be made: {error}")))?,
             Err(error) => return Err(unusable(error.to_string())),
         }
+        Self::inspect(path)
+    }
+
+    /// Looks at one, or at where it would be made, and makes nothing.
+    pub(super) fn rehearse(path: &Path) -> Result<(), StateError> {
+        let unusable = |error: io::Error| StateError::Unusable {
+            path: path.to_owned(),
+            why: error.to_string(),
+        };
+        match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                can_make(path).map_err(unusable)
+            }
+            _ => {
+                let directory = Self::inspect(path)?;
+                directory.record()?;
+                can_write(path).map_err(|error| directory.write(error.to_string()))
+            }
+        }
+    }
+
+    /// One that is there and ours.
+    fn inspect(path: &Path) -> Result<Self, StateError> {
+        let unusable = |why: String| StateError::Unusable {
+            path: path.to_owned(),
+            why,
+        };
         let meta = fs::metadata(path).map_err(|error| unusable(error.to_string()))?;
         if !meta.is_dir() {
             return Err(unusable("it is not a directory".to_owned()));
@@ -308,6 +335,21 @@ fn wait_for(lock: &File, take: impl Fn(&File) -> Result<(), TryLockError>) -> io
             }
         }
     }
+}
+
+/// Whether a directory that is not there could be made, with all above it that are not there either.
+///
+/// # Errors
+/// What stands in the way.
+pub fn can_make(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().skip(1).find(|above| above.exists());
+    let there = there.filter(|above| !above.as_os_str().is_empty());
+    can_write(there.unwrap_or(Path::new(".")))
+}
+
+fn can_write(directory: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, access};
+    Ok(access(directory, Access::WRITE_OK | Access::EXEC_OK)?)
 }
 
 fn make_directory(path: &Path) -> io::Result<()> {

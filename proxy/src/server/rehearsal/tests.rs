@@ -127,6 +127,68 @@ fn a_log_and_a_key_that_cannot_be_used_are_found_and_nothing_is_written() {
 }
 
 #[test]
+fn certificates_state_and_upgrade_are_looked_at_and_nothing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let text = format!(
+        "admin: {{ address: '127.0.0.1:0' }}
+listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:0', tls: {{ certificate: {0}/cert.pem, key: {0}/key.pem }} }}]
+state: {{ path: {0}/state }}
+upgrade: {{ path: {0}/upgrade }}",
+        dir.path().display()
+    );
+    let config = config(&text);
+    let signed = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), signed.cert.pem()).unwrap();
+    let write_key = |text: &str| {
+        std::fs::write(path("key.pem"), text).unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path("key.pem"), private).unwrap();
+    };
+    write_key(&signed.signing_key.serialize_pem());
+    assert_eq!(codes(&config), []);
+    assert!(!path("state").exists() && !path("upgrade").exists());
+
+    // A key of something else, in the words of the start, at its own key.
+    let other = rcgen::generate_simple_self_signed(["other.example".to_owned()]).unwrap();
+    write_key(&other.signing_key.serialize_pem());
+    let [finding] = &rehearse(&config)[..] else {
+        panic!("one finding")
+    };
+    assert_eq!(
+        (finding.code, &finding.at),
+        (Code::Certificate, &At::Listener("a".into(), "tls.key"))
+    );
+    assert!(
+        finding.message.contains("is not that of"),
+        "{}",
+        finding.message
+    );
+    write_key(&signed.signing_key.serialize_pem());
+
+    // Everybody may read the key: it works, and is said.
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(path("key.pem"), open).unwrap();
+    assert_eq!(codes(&config), [Code::CertificateDoubtful]);
+    write_key(&signed.signing_key.serialize_pem());
+
+    // A state from a later version is a warning; a directory that others enter stops the start.
+    for name in ["state", "upgrade"] {
+        let make = std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o755)
+            .create(path(name));
+        make.unwrap();
+    }
+    std::fs::write(path("state/state.json"), r#"{ "format": 99 }"#).unwrap();
+    let found = rehearse(&config);
+    let found: Vec<_> = found.iter().map(|it| (it.code, it.severity)).collect();
+    let expected = [
+        (Code::State, Severity::Warning),
+        (Code::UpgradePath, Severity::Error),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn a_port_that_is_taken_is_found_and_a_free_one_given_back() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();

@@ -66,20 +66,53 @@ pub(super) fn directory(configured: Option<&Path>, runtime: Option<&OsStr>) -> O
 /// # Errors
 /// [`DoorError`] unless it is a directory of our own that nobody else may enter.
 pub(super) fn prepare(path: &Path) -> Result<(), DoorError> {
-    let failed = |error| DoorError::Io {
-        path: path.to_owned(),
-        error,
-    };
-    if path.as_os_str().len() > MAX_PATH {
-        let error = format!("its path has more than {MAX_PATH} bytes");
-        return Err(failed(io::Error::other(error)));
-    }
+    let failed = failed(path);
+    short_enough(path)?;
     let made = DirBuilder::new().mode(PERMISSIONS).create(path);
     match made {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed(error)),
         _ => {}
     }
-    let found = fs::metadata(path).map_err(failed)?;
+    inspect(path)
+}
+
+/// Looks at the directory, or where it would be made, and makes nothing.
+///
+/// # Errors
+/// [`DoorError`], where [`open`] would fail.
+pub(super) fn rehearse(path: &Path) -> Result<(), DoorError> {
+    short_enough(path)?;
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            crate::state::can_make(path).map_err(failed(path))
+        }
+        _ => inspect(path).and_then(|()| match is_taken(path) {
+            true => Err(DoorError::Taken {
+                path: path.to_owned(),
+            }),
+            false => Ok(()),
+        }),
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> DoorError {
+    move |error| DoorError::Io {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+fn short_enough(path: &Path) -> Result<(), DoorError> {
+    if path.as_os_str().len() <= MAX_PATH {
+        return Ok(());
+    }
+    let error = format!("its path has more than {MAX_PATH} bytes");
+    Err(failed(path)(io::Error::other(error)))
+}
+
+/// Whether it is a directory of our own that nobody else may enter.
+fn inspect(path: &Path) -> Result<(), DoorError> {
+    let found = fs::metadata(path).map_err(failed(path))?;
     let open = |what| DoorError::Open {
         path: path.to_owned(),
         what,
