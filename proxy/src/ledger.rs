@@ -30,7 +30,7 @@ pub(crate) use audit::rotates;
 pub use client::KeyError;
 pub(crate) use client::is_key_exposed;
 pub use entry::Entry;
-pub use id::{FlowId, IdError};
+pub use id::{FlowId, IdError, URN as INCIDENT_URN};
 pub use metrics::Metrics;
 
 use crate::config::{Audit, Sink};

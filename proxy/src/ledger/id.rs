@@ -45,6 +45,9 @@ impl FlowId {
 static RANDOM: std::sync::LazyLock<&'static dyn SecureRandom> =
     std::sync::LazyLock::new(|| rustls::crypto::ring::default_provider().secure_random);
 
+/// Before the number in answers to programs (RFC 9457 section 3.1.5).
+pub const URN: &str = "urn:octroi:incident:";
+
 /// A text that is no incident number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
@@ -60,8 +63,10 @@ impl FromStr for FlowId {
     type Err = IdError;
 
     /// Reads what a person read out: small letters, blanks and any dashes or none, and by
-    /// Crockford's rules O for 0, I and L for 1.
+    /// Crockford's rules O for 0, I and L for 1. What programs copy, the URN, is read as well.
     fn from_str(text: &str) -> Result<Self, IdError> {
+        let text = text.trim();
+        let text = text.strip_prefix(URN).unwrap_or(text);
         let (mut number, mut letters) = (0u128, 0);
         let between = |c: char| {
             c.is_whitespace()
@@ -144,6 +149,10 @@ mod tests {
         }
         let read = |text: &str| text.parse::<FlowId>();
         assert_eq!(read(" 7zq4-om1k txbe_93ra\n"), read("7ZQ4-0M1K-TXBE-93RA"));
+        assert_eq!(
+            read("urn:octroi:incident:7ZQ4-0M1K-TXBE-93RA"),
+            read("7ZQ4-0M1K-TXBE-93RA")
+        );
         assert_eq!(read("7ZQ4-0MIK"), Err(IdError::Length(8)));
         assert_eq!(read(""), Err(IdError::Length(0)));
         assert_eq!(read(&"7".repeat(1000)), Err(IdError::Length(1000)));

@@ -132,7 +132,7 @@ pub(super) fn fault(fault: &Fault, incident: &str, language: Language) -> String
 }
 
 fn instance(incident: &str) -> String {
-    format!("urn:octroi:incident:{incident}")
+    format!("{}{incident}", crate::ledger::INCIDENT_URN)
 }
 
 fn write(problem: &impl Serialize) -> String {

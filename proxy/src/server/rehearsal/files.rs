@@ -1,5 +1,7 @@
 //! The files and directories that a gate works with, but for its log.
 
+use std::io::ErrorKind;
+
 use jiff::Timestamp;
 use octroi_policy::diagnostic::Severity;
 
@@ -40,6 +42,9 @@ fn doubtful(listener: &Listener, doubt: &str) -> Finding {
 fn unusable(listener: &Listener, tls: &Tls, failed: CertificateError) -> Finding {
     let at = At::Listener(listener.name.clone(), key_of(tls, &failed));
     let help = match &failed {
+        CertificateError::Unreadable { error, .. } if error.kind() == ErrorKind::NotFound => {
+            "put the file there, or name the one that is".to_owned()
+        }
         CertificateError::Unreadable { .. } => {
             format!(
                 "let the gate's user read it; this was tried as {}",
