@@ -246,8 +246,10 @@ fn as_before(scene: &mut Scene, wire: &mut Wire, failed: u64) {
 
 #[test]
 fn what_cannot_serve_changes_nothing() {
+    // With an earlier policy at hand: a start would fall back on it, an upgrade has no reason to.
     let plan = Plan::new().set("upgrade", "timeout: 5s");
-    let mut scene = scene(plan);
+    let state = format!("path: {}", plan.path("state").display());
+    let mut scene = scene(plan.set("state", state));
     let good = octroi().get_program().to_owned();
     scene.world.origin("long.example", 10, 443, echo());
     let mut wire = scene.tunnel("long.example");
@@ -287,7 +289,7 @@ fn what_cannot_serve_changes_nothing() {
     fs::write(&file, "version: 1\nname: [broken\n").unwrap();
     let said = scene.refused();
     assert!(
-        said.contains("policy.yaml"),
+        said.contains("policy.yaml") && said.contains("the gate that runs goes on"),
         "it says what is wrong: {said}"
     );
     as_before(&mut scene, &mut wire, 5);
