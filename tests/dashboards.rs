@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::harness::client::client_hello;
 use crate::harness::eventually;
 use crate::harness::origin::echo;
+use crate::harness::pki::Pki;
 use crate::harness::prometheus::Prometheus;
 use crate::harness::world::{Plan, World, repository};
 
@@ -61,9 +62,17 @@ fn substitute(expression: &str) -> String {
     all
 }
 
-/// A gate with everything that the panels show: a derogation, and a rate that is soon reached.
+/// A gate with everything that the panels show: a derogation, a rate that is soon reached, a TLS
+/// listener, and a state.
 fn world() -> World {
-    let plan = Plan::new().set(
+    let plan = Plan::new();
+    let dir = plan.path("tls");
+    std::fs::create_dir(&dir).unwrap();
+    let gate = Pki::new(&dir).issue(&["gate.example"]);
+    let (certificate, key) = (gate.certificate.display(), gate.key.display());
+    let tls = format!("tls: {{ certificate: {certificate}, key: {key} }}");
+    let state = format!("path: {}", plan.path("state").display());
+    let plan = plan.listener("secure", 3129, &tls).set("state", state).set(
         "limits",
         "new_flows: { workloads: { finances/postes: 1 }, burst: 1s }",
     );

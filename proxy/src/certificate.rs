@@ -54,6 +54,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Swapped, Self::Unchanged, Self::Rejected];
+
     /// The label of `octroi_certificate_reloads_total`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -26,6 +26,7 @@ use usage::Usages;
 
 use super::series::{Budget, Family, Label};
 use super::sources::Sources;
+use crate::certificate::Outcome;
 
 /// What is shown where nobody's source asks.
 pub(super) const UNASSIGNED: Label = Label::Word("unassigned");
@@ -349,6 +350,11 @@ impl Metrics {
 
     /// Shows when the certificate in force on a listener ends.
     pub fn certificate_in_force(&self, listener: &Id, not_after: Timestamp) {
+        // All results from the start, so that a first rejection is an increase.
+        for outcome in Outcome::ALL {
+            self.certificate_reloads
+                .with_label_values(&[&**listener, outcome.as_str()]);
+        }
         self.certificate_expires
             .with_label_values(&[&**listener])
             .set(not_after.as_second());
