@@ -87,6 +87,10 @@ pub enum ProxyHeaderError {
     /// A length that does not fit what it is the length of.
     #[error("a length does not fit what is there")]
     Length,
+    /// Two fields that say how the client speaks to the balancer: senders write one, and readers
+    /// that take the first and those that take the last would differ.
+    #[error("the field on the client's TLS stands there twice")]
+    Repeated,
     /// A checksum that does not match, or more than one.
     #[error("the checksum does not match")]
     Checksum,
@@ -108,7 +112,8 @@ impl ProxyHeaderError {
             | Self::Address
             | Self::Source
             | Self::Port
-            | Self::Length => "proxy-header-malformed",
+            | Self::Length
+            | Self::Repeated => "proxy-header-malformed",
         }
     }
 }

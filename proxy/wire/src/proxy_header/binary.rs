@@ -110,7 +110,7 @@ where
 
 /// Checks the optional fields; what they say about the client's side.
 fn extras(header: &[u8], mut fields: &[u8]) -> Result<Transport, ProxyHeaderError> {
-    let mut transport = Transport::Plain;
+    let mut transport = None;
     let mut checked = false;
     while !fields.is_empty() {
         let at = header.len() - fields.len();
@@ -121,12 +121,13 @@ fn extras(header: &[u8], mut fields: &[u8]) -> Result<Transport, ProxyHeaderErro
                 verify(header, at + 3, value)?;
                 checked = true;
             }
-            SSL => transport = ssl(value)?,
+            SSL if transport.is_some() => return Err(ProxyHeaderError::Repeated),
+            SSL => transport = Some(ssl(value)?),
             _ => {}
         }
         fields = rest;
     }
-    Ok(transport)
+    Ok(transport.unwrap_or(Transport::Plain))
 }
 
 /// One field: its type, its value, and what follows.

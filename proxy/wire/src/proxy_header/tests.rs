@@ -286,6 +286,11 @@ fn a_binary_header_that_is_not_exact_is_refused() {
             E::Length,
         ),
         (
+            "over TLS and not",
+            four_with(&[tlv(0x20, &[1, 0, 0, 0, 0]), tlv(0x20, &[0; 5])]),
+            E::Repeated,
+        ),
+        (
             "checksum of two bytes",
             four_with(&[tlv(3, &[0; 2])]),
             E::Length,
