@@ -7,6 +7,7 @@
 //! | [`dns`] | a DNS message, or records from a small zone | the chain and addresses of a naive walk; nothing out of bailiwick; any order |
 //! | [`name`] | a text | canonical or refused; read again the same; never what `inet_aton` takes for an address; suffixes end at a dot |
 //! | [`address`] | an address and a spelling | in every place that address or a refusal; no carrier leads to a forbidden one |
+//! | [`proxy_header`] | a PROXY header, version 1 or 2 | one answer in any split; never beyond its limit; a plain walk finds the same client; written anew it reads the same; no change beneath a checksum passes |
 //! | [`list`] | a list file | a line means the same alone; an entry prints as it reads; nothing dropped in silence |
 //! | [`bundle`] | files of a bundle | findings with places, or a policy that answers; the same each time and in any order of files |
 //! | [`matcher`] | patterns, ranges, names, addresses | the compiled matcher equals the naive one |
@@ -24,12 +25,13 @@ pub mod judge;
 pub mod list;
 pub mod matcher;
 pub mod name;
+pub mod proxy_header;
 
 /// A target: its name, and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("address", address::run),
     ("bundle", bundle::run),
     ("client_hello", client_hello::run),
@@ -39,4 +41,5 @@ pub const TARGETS: [Target; 9] = [
     ("list", list::run),
     ("matcher", matcher::run),
     ("name", name::run),
+    ("proxy_header", proxy_header::run),
 ];
