@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::diagnostic::Code;
 
 fn write(root: &Path, path: &str, text: &str) {
     let path = root.join(path);
@@ -169,4 +170,24 @@ fn the_digest_is_of_paths_and_bytes_and_not_of_their_order() {
     assert_ne!(one, digest(&[("a.yaml", "xb.yamly")]));
     assert_ne!(one, digest(&[("a.yaml", "y"), ("b.yaml", "x")]));
     assert_ne!(one, digest(&[("a.yaml", ""), ("xb.yaml", "y")]));
+}
+
+/// YAML ends a line at a carriage return, editors show it as a blank: what follows would be hidden.
+#[test]
+fn a_carriage_return_alone_hides_nothing_in_a_comment() {
+    let read = |text: &str| yaml::Document::read(text, 7).map(drop);
+    for good in ["version: 1\r\nname: a\r\n", "\u{feff}version: 1\n", ""] {
+        assert!(read(good).is_ok(), "{good:?}");
+    }
+    for (text, line, column) in [
+        ("# nothing to see\rrules: []\n", 1, 17),
+        ("version: 1\r\n# é\rname: b", 2, 4),
+        ("version: 1\r", 1, 11),
+        ("\u{feff}\r\r\n", 1, 1),
+    ] {
+        let error = read(text).unwrap_err();
+        let place = error.place();
+        assert_eq!((place.line, place.column), (line, column), "{text:?}");
+        assert_eq!(error.code, Code::InvalidYaml);
+    }
 }

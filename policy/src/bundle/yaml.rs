@@ -14,6 +14,7 @@ use serde_saphyr::Budget;
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error, Options};
 
+use crate::catalogue::Place;
 use crate::diagnostic::{Code, Diagnostic, suggest};
 
 pub(crate) use catalogue::{Provider, Service};
@@ -121,11 +122,42 @@ fn read<T>(text: &str, file: u32, owner: Owner) -> Result<T, Box<Diagnostic>>
 where
     T: for<'de> Deserialize<'de> + Default,
 {
+    if let Some(place) = lone_return(text, file) {
+        let message =
+            "a carriage return without a line feed: YAML ends a line there, most editors do not";
+        let error = Diagnostic::error(Code::InvalidYaml, message).at(place);
+        return Err(Box::new(
+            error.help("save the file with the line ends of Unix or of Windows"),
+        ));
+    }
     if is_blank(text) {
         return Ok(T::default());
     }
     serde_saphyr::from_str_with_options(text, options())
         .map_err(|error| Box::new(shape_error(&error, file, owner)))
+}
+
+/// Where a carriage return stands alone. What follows it in a comment would be hidden from people,
+/// and no line behind it would have the number that they know.
+fn lone_return(text: &str, file: u32) -> Option<Place> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut returns = text.match_indices('\r');
+    let (at, _) = returns.find(|(at, _)| !text[at + 1..].starts_with('\n'))?;
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
+    let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Some(Place {
+        file,
+        line: narrow(line),
+        column: narrow(column),
+    })
 }
 
 fn is_blank(text: &str) -> bool {
