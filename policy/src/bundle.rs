@@ -201,25 +201,21 @@ impl Content {
             |error| {
                 let valid = error.utf8_error().valid_up_to();
                 let before = String::from_utf8_lossy(&error.as_bytes()[..valid]).into_owned();
-                let line = before.matches('\n').count() + 1;
-                let column = before
-                    .rsplit('\n')
-                    .next()
-                    .unwrap_or_default()
-                    .chars()
-                    .count()
-                    + 1;
-                let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+                let (line, column) = place_behind(&before);
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                Self::NotUtf8 {
-                    text,
-                    line: narrow(line),
-                    column: narrow(column),
-                }
+                Self::NotUtf8 { text, line, column }
             },
             Self::Text,
         )
     }
+}
+
+/// Line and column of what comes next, both from 1.
+fn place_behind(before: &str) -> (u32, u32) {
+    let line = before.matches('\n').count() + 1;
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    (narrow(line), narrow(last.chars().count() + 1))
 }
 
 impl Kind {

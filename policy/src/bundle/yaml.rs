@@ -143,21 +143,8 @@ fn lone_return(text: &str, file: u32) -> Option<Place> {
     let text = text.trim_start_matches('\u{feff}');
     let mut returns = text.match_indices('\r');
     let (at, _) = returns.find(|(at, _)| !text[at + 1..].starts_with('\n'))?;
-    let before = &text[..at];
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
-    let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Some(Place {
-        file,
-        line: narrow(line),
-        column: narrow(column),
-    })
+    let (line, column) = super::place_behind(&text[..at]);
+    Some(Place { file, line, column })
 }
 
 fn is_blank(text: &str) -> bool {
