@@ -48,6 +48,13 @@ impl Policy {
         for &address in flow.addresses {
             add(EvidenceKind::Address, Host::Address(address));
         }
+        if let Some(original) = flow
+            .original
+            .map(Host::from)
+            .filter(|it| *it != flow.target)
+        {
+            add(EvidenceKind::Original, original);
+        }
         self.weigh_addresses(&mut pieces);
         pieces
     }
@@ -156,14 +163,16 @@ impl Policy {
             .filter_map(|piece| self.service(piece.class.service?).provider)
             .collect();
         for piece in pieces {
+            let is_found = matches!(piece.kind, EvidenceKind::Address | EvidenceKind::Original);
             let same = piece.class.provider.is_some_and(|p| asked.contains(&p));
-            if piece.kind == EvidenceKind::Address && same && piece.class.role.is_none() {
+            if !(is_found && same) {
+                continue;
+            }
+            if piece.class.role.is_none() {
                 piece.class.service = None;
                 piece.class.role = Some(Role::Own);
             }
-            if piece.kind == EvidenceKind::Address && same {
-                piece.class.sharing.clear();
-            }
+            piece.class.sharing.clear();
         }
     }
 

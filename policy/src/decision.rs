@@ -69,6 +69,8 @@ words! {
         Rehosted = "rehosted",
         /// A hop that belongs to a service or provider which has no business behind what was asked for.
         Cloaked = "cloaked",
+        /// A captured connection was on its way to an address that is none of the name it presents.
+        Misdirected = "misdirected",
         /// Host or SNI names something else than the target.
         Fronted = "fronted",
     }

@@ -113,12 +113,17 @@ impl Story<'_> {
         let how = match self.flow.protocol {
             Protocol::Connect => "CONNECT",
             Protocol::Http => "plain HTTP to",
+            Protocol::Captured => "a captured connection to",
         };
         writeln!(
             f,
             "{:<11}{how} {}:{} at {:.0}",
             "asked", self.flow.target, self.flow.port, self.decision.at
-        )
+        )?;
+        if let Some(original) = self.flow.original {
+            writeln!(f, "{:<11}on its way to {original}", "")?;
+        }
+        Ok(())
     }
 
     fn evidence(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

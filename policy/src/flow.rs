@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::address::Forbid;
+use crate::address::{Forbid, carried_ipv4};
 use crate::catalogue::Id;
 use crate::decision::SniOutcome;
 use crate::name::{DomainName, Host};
@@ -98,14 +98,17 @@ fn is_written(text: &str) -> bool {
 pub enum Protocol {
     /// A CONNECT tunnel.
     Connect,
-    /// A plain HTTP request in absolute form.
+    /// A plain HTTP request: in absolute form, or captured on its way.
     Http,
+    /// A captured connection that speaks anything but plain HTTP.
+    Captured,
 }
 
 /// Where a piece of evidence was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum EvidenceKind {
-    /// The CONNECT target or the URI's authority.
+    /// The CONNECT target or the URI's authority; of a captured connection its server name or Host, else the
+    /// address it was on its way to.
     Target,
     /// The Host header.
     Host,
@@ -117,17 +120,20 @@ pub enum EvidenceKind {
     Cname,
     /// An address of the answer.
     Address,
+    /// Where a captured connection was on its way to, whatever name it presents.
+    Original,
 }
 
 impl EvidenceKind {
     /// All kinds, in the order they are judged and shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Target,
         Self::Host,
         Self::Sni,
         Self::OuterSni,
         Self::Cname,
         Self::Address,
+        Self::Original,
     ];
 
     /// As written in tests, logs and explanations.
@@ -140,6 +146,7 @@ impl EvidenceKind {
             Self::OuterSni => "outer_sni",
             Self::Cname => "cname",
             Self::Address => "address",
+            Self::Original => "original",
         }
     }
 
@@ -179,10 +186,13 @@ pub struct Flow<'a> {
     pub source: &'a Source,
     /// How.
     pub protocol: Protocol,
-    /// The CONNECT target or the URI's authority.
+    /// The CONNECT target or the URI's authority. Of a captured connection: the server name, else the Host, else
+    /// the address it was on its way to.
     pub target: Host,
     /// The port asked for.
     pub port: u16,
+    /// Where a captured connection was on its way to; `None` where the client asked us.
+    pub original: Option<IpAddr>,
     /// The Host header, where there is one.
     pub host: Option<Host>,
     /// What the ClientHello showed; `None` = not there yet, or never (plain HTTP).
@@ -200,10 +210,33 @@ pub struct Flow<'a> {
 }
 
 impl Flow<'_> {
-    /// How the ClientHello stands to the target.
+    /// Whether the connection was on its way to an address that we did not find behind the name it presents;
+    /// `None` while that is not known, or where the client asked us.
+    #[must_use]
+    pub fn is_misdirected(&self) -> Option<bool> {
+        let original = self.original.filter(|_| self.resolved)?.to_canonical();
+        let carried = carried_ipv4(original).map(IpAddr::V4);
+        let literal = self.target.address();
+        let mut found = self
+            .addresses
+            .iter()
+            .chain(&literal)
+            .map(IpAddr::to_canonical);
+        // Behind NAT64 a client goes to the IPv6 form of an IPv4 address that we know (RFC 6052).
+        Some(!found.any(|address| address == original || Some(address) == carried))
+    }
+
+    /// How the ClientHello stands to the target. Of a captured connection whose hello carries ECH it is not known
+    /// before the target is resolved: a browser that only greases ECH goes to an address of the name it shows.
     #[must_use]
     pub fn sni_outcome(&self) -> Option<SniOutcome> {
         Some(match self.hello.as_ref()? {
+            Hello::Name { ech: true, .. } if self.original.is_some() => {
+                match self.is_misdirected()? {
+                    true => SniOutcome::EchHidden,
+                    false => SniOutcome::Match,
+                }
+            }
             Hello::NotExpected => SniOutcome::NotExpected,
             Hello::Absent => SniOutcome::Absent,
             Hello::NotTls => SniOutcome::NotTls,

@@ -1,5 +1,7 @@
 //! The first question, *who*: source address, client certificate and listener to workloads.
 
+use std::net::IpAddr;
+
 use crate::catalogue::WorkloadIx;
 use crate::decision::Who;
 use crate::flow::Source;
@@ -32,6 +34,18 @@ impl Policy {
             workloads,
             ministry,
         }
+    }
+
+    /// Whether all of `who` leave a captured connection to go where it was on its way to, whatever we find behind the
+    /// name that it presents.
+    #[must_use]
+    pub fn trusts_original(&self, who: &Who, original: IpAddr) -> bool {
+        let original = original.to_canonical();
+        let trusts = |workload: &Workload| {
+            let mut ranges = workload.trust_original.iter();
+            ranges.any(|range| range.contains(&original))
+        };
+        who.workloads.iter().all(|&it| trusts(self.workload(it)))
     }
 
     fn by_address(&self, source: &Source) -> Vec<WorkloadIx> {

@@ -88,6 +88,7 @@ impl Policy {
                 .ranges()
                 .first()
                 .map_or(443, |r| r.0),
+            original: None,
             host: None,
             hello: None,
             chain: &[],
@@ -299,7 +300,7 @@ impl Court<'_> {
     fn port(&self, hits: &[Hit], lifts: &mut [Lift], standing: Standing) -> Option<Ground> {
         let port = self.flow.port;
         let usual = match self.flow.protocol {
-            Protocol::Connect => &self.workload.connect_ports,
+            Protocol::Connect | Protocol::Captured => &self.workload.connect_ports,
             Protocol::Http => &self.workload.http_ports,
         };
         if usual.contains(port) {

@@ -110,6 +110,9 @@ pub struct Workload {
     pub http_ports: PortSet,
     /// Ports on which a ClientHello is awaited.
     pub tls_ports: PortSet,
+    /// Where a captured connection that is on its way there is left to go, although we do not find that address
+    /// behind the name it presents: names that only the clients' own name servers know.
+    pub trust_original: Vec<IpNet>,
     /// What is done about each outcome.
     pub on: Actions,
     /// Where it is written.
@@ -214,7 +217,9 @@ impl Actions {
         self.outcome_as_written(outcome).unwrap_or(match outcome {
             Outcome::Fronted => Action::Deny,
             Outcome::Cloaked | Outcome::Rehosted => Action::Observe,
-            Outcome::Masked | Outcome::Unknown | Outcome::Agrees => Action::Allow,
+            Outcome::Masked | Outcome::Unknown | Outcome::Agrees | Outcome::Misdirected => {
+                Action::Allow
+            }
         })
     }
 

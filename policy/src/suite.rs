@@ -37,6 +37,8 @@ pub struct Given {
     pub target: Host,
     /// On which port.
     pub port: u16,
+    /// Where a captured connection was on its way to.
+    pub original: Option<IpAddr>,
     /// A Host header that differs.
     pub host: Option<Host>,
     /// What the ClientHello shows; `None` = the target's own name where one is awaited.
@@ -133,6 +135,7 @@ impl Given {
             protocol: self.protocol,
             target: self.target.clone(),
             port: self.port,
+            original: self.original,
             host: self.host.clone(),
             hello: self.hello(policy),
             chain: &self.chain,
@@ -158,6 +161,8 @@ impl Given {
                 name: name.clone(),
                 ech: false,
             }),
+            // A captured connection is about an address only where it presents no name.
+            Host::Address(_) if self.original.is_some() => Some(Hello::Absent),
             Host::Address(_) => None,
         }
     }

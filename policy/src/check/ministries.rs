@@ -150,6 +150,7 @@ fn build_workload(
         ),
         http_ports: ports(check, it.http_ports.as_ref(), file, PortSet::default_http),
         tls_ports: ports(check, it.tls_ports.as_ref(), file, PortSet::default_tls),
+        trust_original: trusted(check, it.trust_original.as_ref(), file),
         on: actions(check, it.on.as_ref(), file),
         place,
     };
@@ -197,6 +198,30 @@ fn certificates(
         }
     }
     patterns
+}
+
+/// Wider than any network of an administration's own, in bits of the prefix.
+fn is_too_wide(range: &IpNet) -> bool {
+    range.prefix_len() < if range.addr().is_ipv4() { 8 } else { 16 }
+}
+
+/// The networks of `trust_original`.
+fn trusted(check: &mut Check<'_>, values: Option<&Values>, file: u32) -> Vec<IpNet> {
+    let mut ranges = Vec::new();
+    for (entry, place) in check.inline(values, file, Reading::Addresses) {
+        let Entry::Range(range) = entry else { continue };
+        if is_too_wide(&range) {
+            let message =
+                format!("`{range}` is too wide to be trusted: any name would be believed of it");
+            let finding = Diagnostic::error(Code::TrustTooWide, message)
+                .at(place)
+                .help("name the networks whose names only your own name servers know");
+            check.report(finding);
+        } else {
+            ranges.push(range);
+        }
+    }
+    ranges
 }
 
 fn ports(
@@ -303,6 +328,7 @@ fn unassigned(check: &mut Check<'_>, documents: &Documents) -> Workload {
             file,
             PortSet::default_tls,
         ),
+        trust_original: Vec::new(),
         on: actions(check, it.and_then(|it| it.on.as_ref()), file),
         place,
     }

@@ -76,6 +76,7 @@ fn given(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Giv
         protocol: asked.protocol,
         target: asked.target,
         port: asked.port,
+        original: asked.original,
         host,
         hello,
         chain,
@@ -89,11 +90,16 @@ struct Asked {
     target: Host,
     port: u16,
     protocol: Protocol,
+    original: Option<IpAddr>,
 }
 
 fn asked(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Asked> {
     let file = written.file;
     let it = &written.it.given.value;
+    let original = match &it.original {
+        Some(text) => Some(address(check, text, file)?.to_canonical()),
+        None => None,
+    };
     let (text, protocol, authority) = match (&it.host, &it.url) {
         (Some(text), None) => {
             let protocol = if it.http == Some(true) {
@@ -106,6 +112,21 @@ fn asked(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Ask
         (None, Some(text)) => {
             let (protocol, rest) = split_url(check, text, file)?;
             (text, protocol, rest)
+        }
+        (None, None) if original.is_some() => {
+            let address = original?;
+            let protocol = if it.http == Some(true) {
+                Protocol::Http
+            } else {
+                Protocol::Captured
+            };
+            let port = it.port.as_ref().map(|port| port.value);
+            return Some(Asked {
+                target: Host::from(address),
+                port: port.unwrap_or(default_port(protocol)),
+                protocol,
+                original: Some(address),
+            });
         }
         _ => {
             let message = "a test asks for one thing: either `host` or `url`";
@@ -132,16 +153,23 @@ fn asked(check: &mut Check<'_>, written: &Written<'_, yaml::Test>) -> Option<Ask
         }
     };
     let port = it.port.as_ref().map(|port| port.value).or(authority.port);
-    let default = if protocol == Protocol::Http {
-        HTTP
-    } else {
-        HTTPS
+    let protocol = match protocol {
+        Protocol::Connect if original.is_some() => Protocol::Captured,
+        protocol => protocol,
     };
     Some(Asked {
         target: authority.host,
-        port: port.unwrap_or(default),
+        port: port.unwrap_or(default_port(protocol)),
         protocol,
+        original,
     })
+}
+
+fn default_port(protocol: Protocol) -> u16 {
+    match protocol {
+        Protocol::Http => HTTP,
+        Protocol::Connect | Protocol::Captured => HTTPS,
+    }
 }
 
 /// The protocol and the authority of a URL.

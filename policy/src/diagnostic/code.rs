@@ -104,6 +104,7 @@ codes! {
     // who
     OverlappingSources = "overlapping-sources", "Two workloads claim the same source, and nothing tells them apart.";
     UnreachableWorkload = "unreachable-workload", "A workload has no selector, so no flow ever belongs to it.";
+    TrustTooWide = "trust-too-wide", "A range of `trust_original` is wider than /8 (/16): any name would be believed of it.";
     // rules
     UnusedCategory = "unused-category", "A rule names a category that no service has.";
     RuleNeverMatches = "rule-never-matches", "A rule can match nothing.";

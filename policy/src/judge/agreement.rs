@@ -42,6 +42,9 @@ impl Policy {
         if pieces.iter().any(contradicted) {
             outcomes.add(Outcome::Fronted);
         }
+        if flow.is_misdirected() == Some(true) {
+            outcomes.add(Outcome::Misdirected);
+        }
         if flow.resolved {
             let expected = Expected::of(self, pieces, at);
             let found = pieces

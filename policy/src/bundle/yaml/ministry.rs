@@ -33,6 +33,7 @@ pub(crate) struct Workload {
     pub(crate) connect_ports: Option<Values>,
     pub(crate) http_ports: Option<Values>,
     pub(crate) tls_ports: Option<Values>,
+    pub(crate) trust_original: Option<Values>,
     pub(crate) on: Option<Entries<Text>>,
     #[serde(rename = "note")]
     pub(crate) _note: Option<String>,

@@ -24,6 +24,7 @@ pub(crate) struct Given {
     pub(crate) url: Option<Text>,
     pub(crate) port: Option<At<u16>>,
     pub(crate) host_header: Option<Text>,
+    pub(crate) original: Option<Text>,
     pub(crate) sni: Option<Text>,
     pub(crate) ech: Option<bool>,
     pub(crate) http: Option<bool>,
