@@ -57,6 +57,42 @@ impl fmt::Display for LocalAddr {
     }
 }
 
+/// Where a captured connection was on its way to when the firewall brought it here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OriginalDst(SocketAddr);
+
+impl OriginalDst {
+    /// Folds IPv4-mapped forms as [`ClientAddr::new`] does.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
+        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// The address alone; never IPv4-mapped.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        self.0.ip()
+    }
+
+    /// The port.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        self.0.port()
+    }
+
+    /// Address and port.
+    #[must_use]
+    pub fn socket(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl fmt::Display for OriginalDst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The addresses that this process listens on, so that it never dials itself.
 #[derive(Clone, Debug, Default)]
 pub struct OwnAddrs(Vec<SocketAddr>);

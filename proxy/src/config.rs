@@ -28,7 +28,9 @@ pub use admin::Admin;
 pub use audit::{Audit, ClientAddress, OnFailure, Rotation, Sink};
 pub use dns::{Dns, Servers};
 pub use limits::{Connections, Figures, Limits, Shares};
-pub use listeners::{ClientCertificates, Demand, Listener, ListenerMode, ProxyProtocol, Tls};
+pub use listeners::{
+    Capture, ClientCertificates, Demand, Listener, ListenerMode, ProxyProtocol, Tls,
+};
 pub use pac::Pac;
 pub(crate) use places::Places;
 pub(crate) use problem::Report;

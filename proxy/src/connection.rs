@@ -8,11 +8,12 @@ use octroi_wire::client_hello::alert_access_denied;
 use octroi_wire::head::{Framing, Head, Persistence};
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::client_hello::{self, Patience, Peeked};
-use crate::fault;
+use crate::fault::{self, Fault};
 use crate::gate::Gate;
-use crate::ledger::Rejected;
+use crate::ledger::{FlowId, Rejected};
 use crate::linger::linger;
 use crate::listener::{Client, Front};
 use crate::passage::{Passage, Stopped};
@@ -21,12 +22,23 @@ use crate::reply::{After, ESTABLISHED, Reply};
 use crate::request::{self, Refused, Request, Turn};
 use crate::selfservice::Page;
 
+mod captured;
+
+use captured::Spoken;
+
 /// How long a client may take to hear that it is refused.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Serves a connection: request after request, each judged on its own, until a tunnel or the end.
 pub async fn handle(front: &Front, mut client: Client, shutdown: &ShutdownWatch) {
     let gate = front.gate();
+    if let Some(original) = client.original {
+        match captured::first_words(gate, &mut client, original).await {
+            Spoken::Http => {}
+            Spoken::Hello(hello) => return captured::tunnel(gate, client, original, hello).await,
+            Spoken::Gone => return,
+        }
+    }
     let mut turn = Turn::First;
     loop {
         let asked = match next_request(gate, &mut client, turn, shutdown).await {
@@ -36,7 +48,9 @@ pub async fn handle(front: &Front, mut client: Client, shutdown: &ShutdownWatch)
         };
         let kept = match asked {
             Asked::Passage(request) => match request.protocol {
-                Protocol::Connect => return tunnel(gate, client, request).await,
+                Protocol::Connect | Protocol::Captured => {
+                    return tunnel(gate, client, request).await;
+                }
                 Protocol::Http => exchange(front, client, request, shutdown).await,
             },
             Asked::Page(page, head) => {
@@ -69,10 +83,14 @@ async fn next_request(
     let Some(head) = request::read_head(client, &gate.config.limits, turn, shutdown).await? else {
         return Ok(None);
     };
-    if let Some(page) = Page::of(&head) {
-        return Ok(Some(Asked::Page(page, head)));
-    }
-    let request = Request::new(head)?;
+    let request = match client.original {
+        // It speaks to the origin: nothing it asks for is ours.
+        Some(original) => Request::captured(head, original)?,
+        None => match Page::of(&head) {
+            Some(page) => return Ok(Some(Asked::Page(page, head))),
+            None => Request::new(head)?,
+        },
+    };
     let admitted = gate.ledger.admit().await;
     admitted.map_err(|_| Refused {
         fault: fault::UNRECORDED,
@@ -89,7 +107,7 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
         Ok(permit) => permit,
         Err(stopped) => return refuse(client, passage, &stopped).await,
     };
-    let mut origin = match gate.dialler.connect(&permit).await {
+    let origin = match gate.dialler.connect(&permit).await {
         Ok(origin) => origin,
         Err(error) => return refuse(client, passage, &error.into()).await,
     };
@@ -118,6 +136,11 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
             }
         }
     }
+    relay(gate, client, passage, origin).await;
+}
+
+/// What is permitted goes on, beginning with what was read.
+async fn relay(gate: &Gate, mut client: Client, passage: Passage, mut origin: TcpStream) {
     let tunnel = passage.into_tunnel(origin.peer_addr().ok().map(|address| address.ip()));
     let replay = client.buffer.freeze();
     let idle = gate.config.limits.idle_timeout;
@@ -168,10 +191,11 @@ async fn refuse(client: Client, passage: Passage, stopped: &Stopped) {
     say_goodbye(client, &reply, false).await;
 }
 
-/// Ends a tunnel that the ClientHello denied: TLS clients hear why.
+/// Ends a tunnel that does not go on: TLS clients that are denied hear why.
 async fn hang_up(mut client: Client, passage: Passage, stopped: &Stopped) {
     passage.close_stopped(stopped);
-    if client_hello::speaks_tls(&client.buffer)
+    if matches!(stopped, Stopped::Denied(_))
+        && client_hello::speaks_tls(&client.buffer)
         && client
             .stream
             .write_all(&alert_access_denied())
@@ -186,21 +210,26 @@ async fn hang_up(mut client: Client, passage: Passage, stopped: &Stopped) {
 /// Answers a request that never became a flow.
 async fn reject(gate: &Gate, client: Client, refused: &Refused) {
     let Refused { fault, audience } = refused;
-    let incident = gate.ledger.reject(&Rejected {
-        client: client.address.ip(),
-        client_port: client.address.port(),
-        balancer: client.balancer,
-        listener: &client.listener,
-        reason: fault.reason,
-        status: fault.status().as_u16(),
-        detail: None,
-    });
+    let incident = record(gate, &client, fault, fault.status().as_u16());
     say_goodbye(
         client,
         &Reply::fault(fault, &incident.to_string(), *audience),
         false,
     )
     .await;
+}
+
+fn record(gate: &Gate, client: &Client, fault: &Fault, status: u16) -> FlowId {
+    let original = client.original.map(|original| original.to_string());
+    gate.ledger.reject(&Rejected {
+        client: client.address.ip(),
+        client_port: client.address.port(),
+        balancer: client.balancer,
+        listener: &client.listener,
+        reason: fault.reason,
+        status,
+        detail: original.as_deref(),
+    })
 }
 
 /// Answers a plain HTTP request ourselves; another may follow if this one has no body to skip.

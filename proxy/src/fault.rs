@@ -42,6 +42,24 @@ pub const HTTPS_WITHOUT_TUNNEL: Fault = Fault::new(
     "An https address is asked for through a tunnel (method CONNECT), so that encryption reaches the site.",
 );
 
+/// A captured connection asks for a proxy: what would pass inside could not be judged.
+pub const FOREIGN_PROXY: Fault = Fault::new(
+    403,
+    "foreign-proxy",
+    "http_request_denied",
+    "Cette connexion s’adresse à un mandataire (proxy) étranger. Le réseau n’en laisse utiliser aucun autre que le sien.",
+    "This connection speaks to a foreign proxy. The network lets no proxy be used but its own.",
+);
+
+/// A captured request that says of itself that it belongs elsewhere than where it was on its way to.
+pub const MISDIRECTED: Fault = Fault::new(
+    421,
+    "misdirected-request",
+    "http_request_error",
+    "La requête nomme un autre serveur que celui auquel la connexion s’adresse.",
+    "The request names another server than the one that the connection is for.",
+);
+
 /// `OPTIONS *`: a question about the proxy itself.
 pub const ASTERISK_FORM: Fault = Fault::new(
     400,

@@ -81,6 +81,7 @@ impl Forwarder {
             source,
             balancer,
             local,
+            original,
             transport,
             listener,
         } = client;
@@ -106,6 +107,7 @@ impl Forwarder {
             source,
             balancer,
             local,
+            original,
             transport,
             listener,
         })

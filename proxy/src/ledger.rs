@@ -94,6 +94,8 @@ pub struct Opened {
     pub target: Host,
     /// On which port.
     pub port: u16,
+    /// Where a captured connection was on its way to.
+    pub original: Option<IpAddr>,
     /// What the client calls itself.
     pub user_agent: Option<String>,
 }

@@ -51,6 +51,7 @@ pub mod config;
 pub mod connection;
 pub mod dns;
 pub mod fault;
+pub mod first_words;
 pub mod forward;
 pub mod gate;
 pub mod ledger;

@@ -1,6 +1,7 @@
 //! Takes connections in: whether there is room, whose it is, then the path.
 
 mod balancer;
+mod capture;
 mod tls;
 mod wait;
 
@@ -19,7 +20,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::addr::{ClientAddr, LocalAddr};
+use crate::addr::{ClientAddr, LocalAddr, OriginalDst};
 use crate::certificate::Certificates;
 use crate::config::{Listener, ProxyProtocol};
 use crate::connection;
@@ -51,7 +52,7 @@ const FULL_FOR_SOURCE: Fault = Fault::new(
     "This machine already has as many open connections as one machine may have.",
 );
 
-/// The application behind every explicit listener: one, so that they share threads.
+/// The application behind listeners: one for many, so that they share threads.
 pub struct Front {
     gate: Arc<Gate>,
     forwarder: Forwarder,
@@ -83,6 +84,8 @@ pub struct Client {
     pub balancer: Option<IpAddr>,
     /// Where it reached us; behind a balancer, where it reached the balancer.
     pub local: LocalAddr,
+    /// Where it was on its way to, if it was captured; `None` where it came by itself.
+    pub original: Option<OriginalDst>,
     /// How it speaks to that place.
     pub transport: Transport,
     /// The listener that took it in.
@@ -139,6 +142,7 @@ impl Front {
             source,
             balancer: None,
             local,
+            original: None,
             transport: Transport::Plain,
             listener,
         };
@@ -167,9 +171,13 @@ impl Front {
         shutdown: &ShutdownWatch,
     ) -> Result<Option<Ticket>, TurnedAway> {
         // Before a byte is read: whoever connects and says nothing counts as well.
-        let speaks_tls = bound.certificates.is_some();
+        let speaks_tls = bound.certificates.is_some() || bound.listener.mode.capture().is_some();
         let full = |full: Full| TurnedAway::for_want_of_room(full, speaks_tls);
         let place = self.gate.admission.enter().map_err(full)?;
+        if let Some(capture) = bound.listener.mode.capture() {
+            let original = capture::original(client, capture, &self.gate.dialler.own)?;
+            client.original = Some(original);
+        }
         if let Some(ProxyProtocol { trusted }) = &bound.listener.proxy_protocol {
             if !balancer::is_trusted(client.address.ip(), trusted) {
                 return Err(Unheard::Untrusted.into());
@@ -266,7 +274,7 @@ impl Client {
 }
 
 impl TurnedAway {
-    /// Who speaks TLS could not read an answer, and a handshake is more than a busy gate has to give.
+    /// Who speaks TLS, or may, could not read an answer, and a handshake is more than a busy gate has to give.
     fn for_want_of_room(full: Full, speaks_tls: bool) -> Self {
         let fault = match full {
             Full::Connections => FULL,

@@ -11,11 +11,13 @@ use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::decision::{Decision, Verdict};
 use octroi_policy::flow::{Hello, Protocol};
-use octroi_policy::name::Host;
+use octroi_policy::name::{DomainName, Host};
 
 pub use evidence::Evidence;
 pub use tunnel::Tunnel;
 
+use crate::addr::OriginalDst;
+use crate::dns::Resolution;
 use crate::fault::{self, Fault};
 use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry, Opened};
@@ -71,14 +73,10 @@ impl Passage {
     /// Who asks for what: opens the flow's entry in the ledger.
     #[must_use]
     pub fn open(gate: &Arc<Gate>, client: &Client, request: &Request) -> Self {
-        let policy = gate.policy.policy();
-        let workloads = policy.identify(&client.source).workloads;
-        let awaits = |ix| policy.workload(ix).tls_ports.contains(request.port);
-        let awaits_hello =
-            request.protocol == Protocol::Connect && workloads.into_iter().any(awaits);
-        let none_expected = request.protocol == Protocol::Connect && !awaits_hello;
+        let is_tunnel = request.protocol == Protocol::Connect;
+        let awaits_hello = is_tunnel && expects_tls(gate, client, request.port);
         let user_agent = request.head.values("user-agent").next();
-        let entry = gate.ledger.open(Opened {
+        let opened = Opened {
             source: client.source.clone(),
             client_port: client.address.port(),
             balancer: client.balancer,
@@ -86,23 +84,63 @@ impl Passage {
             method: request.head.method.clone(),
             target: request.target.clone(),
             port: request.port,
+            original: client.original.map(OriginalDst::ip),
             user_agent: user_agent.map(|value| String::from_utf8_lossy(value).into_owned()),
-        });
+        };
+        let none_expected = is_tunnel && !awaits_hello;
+        let hello = none_expected.then_some(Hello::NotExpected);
+        Self {
+            awaits_hello,
+            audience: request.audience,
+            ..Self::begin(gate, opened, request.host().cloned(), hello)
+        }
+    }
+
+    /// A captured connection that speaks no plain HTTP, with what it said first: its target is the server name, else
+    /// the address that it was on its way to.
+    #[must_use]
+    pub fn captured(
+        gate: &Arc<Gate>,
+        client: &Client,
+        original: OriginalDst,
+        hello: Hello,
+    ) -> Self {
+        let target = match &hello {
+            Hello::Name { name, .. } => Host::Name(name.clone()),
+            _ => Host::Address(original.ip()),
+        };
+        let opened = Opened {
+            source: client.source.clone(),
+            client_port: client.address.port(),
+            balancer: client.balancer,
+            protocol: Protocol::Captured,
+            method: String::new(),
+            target,
+            port: original.port(),
+            original: Some(original.ip()),
+            user_agent: None,
+        };
+        Self::begin(gate, opened, None, Some(hello))
+    }
+
+    fn begin(gate: &Arc<Gate>, opened: Opened, host: Option<Host>, hello: Option<Hello>) -> Self {
+        let evidence = Evidence {
+            source: opened.source.clone(),
+            protocol: opened.protocol,
+            target: opened.target.clone(),
+            port: opened.port,
+            original: opened.original,
+            host,
+            hello,
+            resolution: None,
+        };
         Self {
             gate: Arc::clone(gate),
-            evidence: Evidence {
-                source: client.source.clone(),
-                protocol: request.protocol,
-                target: request.target.clone(),
-                port: request.port,
-                host: request.host().cloned(),
-                hello: none_expected.then_some(Hello::NotExpected),
-                resolution: None,
-            },
-            awaits_hello,
+            evidence,
+            awaits_hello: false,
             round: gate.tunnels.round(),
-            audience: request.audience,
-            entry,
+            audience: Audience::default(),
+            entry: gate.ledger.open(opened),
             place: Place::default(),
         }
     }
@@ -137,11 +175,8 @@ impl Passage {
         let addresses = match self.evidence.target.clone() {
             Host::Address(address) => vec![address],
             Host::Name(name) => {
-                let (resolved, from) = self.gate.resolver.resolve_from(&name).await;
-                self.gate.ledger.metrics().dns_lookup(from.as_str());
-                let resolution =
-                    resolved.map_err(|error| Stopped::Unresolved(fault::of_dns(error)))?;
-                let addresses = resolution.addresses.clone();
+                let resolution = self.resolve(&name, &judged).await?;
+                let addresses = self.original_first(resolution.addresses.clone());
                 self.evidence.resolution = Some(resolution);
                 judged = self.judge()?;
                 addresses
@@ -151,6 +186,38 @@ impl Passage {
         // if it did, nothing must be dialled.
         Permit::new(&judged.decision, &addresses, self.evidence.port)
             .ok_or(Stopped::Unreachable(fault::INTERNAL))
+    }
+
+    /// What stands behind the target. Where the policy trusts the address that a captured connection was on its way
+    /// to, that one alone does, whatever the name servers say or do not say.
+    async fn resolve(
+        &self,
+        name: &DomainName,
+        judged: &Judged,
+    ) -> Result<Arc<Resolution>, Stopped> {
+        let (resolved, from) = self.gate.resolver.resolve_from(name).await;
+        self.gate.ledger.metrics().dns_lookup(from.as_str());
+        let trusts = |&original: &IpAddr| {
+            judged
+                .policy
+                .trusts_original(&judged.decision.who, original)
+        };
+        match (resolved, self.evidence.original.filter(trusts)) {
+            (Ok(resolution), None) => Ok(resolution),
+            (Err(error), None) => Err(Stopped::Unresolved(fault::of_dns(error))),
+            (resolved, Some(original)) => Ok(Arc::new(Resolution {
+                chain: resolved.map_or_else(|_| Vec::new(), |found| found.chain.clone()),
+                addresses: vec![original],
+                expires: Instant::now(),
+            })),
+        }
+    }
+
+    /// A captured connection goes on to where it was on its way to, if that is among what we found.
+    fn original_first(&self, mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let original = self.evidence.original;
+        addresses.sort_by_key(|&address| Some(address.to_canonical()) != original);
+        addresses
     }
 
     /// Judges the flow with the ClientHello, the last evidence of a tunnel.
@@ -297,4 +364,13 @@ impl Passage {
     pub fn close(self, close: Close) {
         self.entry.close(close);
     }
+}
+
+/// Whether a ClientHello is awaited of this client on this port.
+#[must_use]
+pub fn expects_tls(gate: &Gate, client: &Client, port: u16) -> bool {
+    let policy = gate.policy.policy();
+    let workloads = policy.identify(&client.source).workloads;
+    let expects = |ix| policy.workload(ix).tls_ports.contains(port);
+    workloads.into_iter().any(expects)
 }

@@ -10,6 +10,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 
+use crate::addr::OriginalDst;
 use crate::config::Limits;
 use crate::fault::{self, Fault};
 use crate::listener::Client;
@@ -29,7 +30,7 @@ const READ: usize = 4 * 1024;
 pub struct Request {
     /// The head.
     pub head: Box<Head>,
-    /// CONNECT, or plain HTTP.
+    /// CONNECT, or plain HTTP; captured connections carry plain HTTP alone.
     pub protocol: Protocol,
     /// What it is for.
     pub target: Host,
@@ -97,6 +98,51 @@ impl Request {
             protocol,
             target,
             port,
+            audience,
+            head,
+        })
+    }
+}
+
+impl Request {
+    /// What a head on a captured connection wants of the origin: its Host is the target, on the port that the
+    /// connection was on its way to. Without a Host (HTTP/1.0 alone may do without) it is about the address.
+    ///
+    /// # Errors
+    /// A fault for what is meant for a proxy, for TRACE, and for a request in absolute form that names another
+    /// host or port than the rest of it.
+    pub fn captured(mut head: Box<Head>, original: OriginalDst) -> Result<Self, Refused> {
+        let audience = audience(&head);
+        let refused = |fault| Err(Refused::new(fault, audience));
+        match &head.target {
+            Target::Authority(_) => return refused(fault::FOREIGN_PROXY),
+            _ if head.method == "TRACE" => return refused(fault::METHOD),
+            Target::Absolute {
+                scheme: Scheme::Https,
+                ..
+            } => return refused(fault::FOREIGN_PROXY),
+            Target::Absolute {
+                scheme: Scheme::Http,
+                authority,
+                ..
+            } => {
+                let is_same = |host: &Authority| host.host == authority.host;
+                let port = authority.port.unwrap_or(Scheme::Http.default_port());
+                if port != original.port() || !head.host.as_ref().is_none_or(is_same) {
+                    return refused(fault::MISDIRECTED);
+                }
+                head.host = Some(authority.clone());
+            }
+            Target::Origin(_) | Target::Asterisk => {}
+        }
+        let host = head.host.get_or_insert_with(|| Authority {
+            host: Host::Address(original.ip()),
+            port: Some(original.port()),
+        });
+        Ok(Self {
+            protocol: Protocol::Http,
+            target: host.host.clone(),
+            port: original.port(),
             audience,
             head,
         })

@@ -43,12 +43,21 @@ const BACKLOG: i32 = 65_535;
 
 /// A socket could not be opened.
 #[derive(Debug, Error)]
-#[error("cannot listen on {address}: {error}")]
+#[error("cannot listen on {address}: {error}{}", because(*.lacks_right))]
 pub struct BindError {
     /// The address.
     pub address: SocketAddr,
     /// Why.
     pub error: io::Error,
+    /// This user may not take what is meant for other addresses.
+    pub lacks_right: bool,
+}
+
+fn because(lacks_right: bool) -> &'static str {
+    match lacks_right {
+        true => ": `capture: tproxy` takes CAP_NET_ADMIN",
+        false => "",
+    }
 }
 
 /// A listening socket, opened before anything else runs: a port that is taken stops the start.
@@ -66,11 +75,12 @@ enum Opened {
 }
 
 impl Listen {
-    /// Opens a socket; port 0 lets the system choose.
+    /// Opens a socket; port 0 lets the system choose. With `takes_all` it takes connections to any address that the
+    /// firewall brings to it (`IP_TRANSPARENT`).
     ///
     /// # Errors
     /// [`BindError`] names the address.
-    pub fn bind(address: SocketAddr) -> Result<Self, BindError> {
+    pub fn bind(address: SocketAddr, takes_all: bool) -> Result<Self, BindError> {
         let bound = || -> io::Result<Self> {
             let socket = Socket::new(
                 Domain::for_address(address),
@@ -83,6 +93,9 @@ impl Listen {
                 socket.set_only_v6(true)?;
             }
             socket.set_nonblocking(true)?;
+            if takes_all {
+                take_all(&socket, address)?;
+            }
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             let socket = std::net::TcpListener::from(socket);
@@ -91,7 +104,7 @@ impl Listen {
                 socket: Opened::Here(socket),
             })
         };
-        bound().map_err(|error| BindError { address, error })
+        bound().map_err(|error| failed(address, takes_all, error))
     }
 
     /// Goes on with a socket that the gate before this one listened on.
@@ -104,6 +117,21 @@ impl Listen {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+}
+
+fn failed(address: SocketAddr, takes_all: bool, error: io::Error) -> BindError {
+    BindError {
+        address,
+        lacks_right: takes_all && error.kind() == io::ErrorKind::PermissionDenied,
+        error,
+    }
+}
+
+fn take_all(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    match address {
+        SocketAddr::V4(_) => socket.set_ip_transparent_v4(true),
+        SocketAddr::V6(_) => socket.set_ip_transparent_v6(true),
     }
 }
 
@@ -209,10 +237,12 @@ pub fn run(
     let conf = conf(drain_timeout + drain::MARGIN, cores());
     let mut server = Server::new_with_opt_and_conf(None, conf);
     server.bootstrap();
-    let forwarder = Forwarder::new(Arc::clone(&gate), &server.configuration);
-    let front = Front::new(Arc::clone(&gate), forwarder, bound);
-    let front = listening(front, &sockets);
-    server.add_service(OnOpen::new(front, sockets, pulse.seat("gate")));
+    for (bound, sockets) in together(bound, sockets) {
+        let forwarder = Forwarder::new(Arc::clone(&gate), &server.configuration);
+        let front = Front::new(Arc::clone(&gate), forwarder, bound);
+        let front = listening(front, &sockets);
+        server.add_service(OnOpen::new(front, sockets, pulse.seat("gate")));
+    }
     for extra in extras {
         server.add_boxed_service(extra);
     }
@@ -236,7 +266,20 @@ pub fn run(
     });
 }
 
-/// One service for all listeners, so that they share one thread a core.
+/// Which listeners are one service: all, but those that take connections to any address. Whatever reaches such a one
+/// carries the address of somebody else, and could not be told from what reaches another listener.
+fn together(bound: Vec<Bound>, sockets: Vec<Listen>) -> Vec<(Vec<Bound>, Vec<Listen>)> {
+    let all = bound.into_iter().zip(sockets);
+    let (alone, shared): (Vec<_>, Vec<_>) = all.partition(|(bound, _)| bound.listener.takes_all());
+    let alone = alone
+        .into_iter()
+        .map(|(bound, socket)| (vec![bound], vec![socket]));
+    let shared: (Vec<_>, Vec<_>) = shared.into_iter().unzip();
+    let shared = (!shared.0.is_empty()).then_some(shared);
+    shared.into_iter().chain(alone).collect()
+}
+
+/// One service for some listeners, so that they share one thread a core.
 fn listening(front: Front, sockets: &[Listen]) -> Listening<Front> {
     let mut service = Listening::new("gate".to_owned(), front);
     service.threads = Some(cores());

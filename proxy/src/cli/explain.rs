@@ -39,6 +39,9 @@ pub(super) struct Arguments {
     /// What the ClientHello shows: a name, `absent`, `not_tls`, `malformed` or `timeout` [default: the target's name]
     #[arg(long, value_name = "NAME", value_parser = hello)]
     sni: Option<Hello>,
+    /// Where a captured connection was on its way to (a transparent listener)
+    #[arg(long, value_name = "ADDRESS")]
+    original: Option<IpAddr>,
     /// Do not ask the name servers
     #[arg(long)]
     no_resolve: bool,
@@ -52,7 +55,7 @@ pub(super) struct Arguments {
     #[arg(required_unless_present = "incident")]
     url: Option<Asked>,
     /// The number of a refusal: what the log keeps of it, and what the policy says of it now
-    #[arg(long, value_name = "ID", num_args = 1..=16, conflicts_with_all = ["source", "url", "cname", "address", "sni", "no_resolve"])]
+    #[arg(long, value_name = "ID", num_args = 1..=16, conflicts_with_all = ["source", "url", "cname", "address", "sni", "original", "no_resolve"])]
     incident: Vec<String>,
     /// Logs to search for it, `-` for standard input [default: that of --config and the files set aside]
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "incident")]
@@ -123,11 +126,17 @@ fn given(
     if let (false, Some(name)) = (is_told, host.name()) {
         (chain, addresses) = resolve(name, config)?;
     }
+    let original = arguments.original.map(|address| address.to_canonical());
+    let protocol = match protocol {
+        Protocol::Connect if original.is_some() => Protocol::Captured,
+        protocol => protocol,
+    };
     Ok(Given {
         source: Source::from_address(source),
         protocol,
         target: host,
         port,
+        original,
         host: None,
         hello: arguments.sni.clone(),
         chain,

@@ -24,6 +24,9 @@ pub const DEFAULT_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const DEFAULT_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a ClientHello may take after the 200.
 pub const DEFAULT_HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a captured connection may say nothing on a port where neither TLS nor HTTP is expected, before the
+/// server is let speak first.
+pub const DEFAULT_INSPECT_DELAY: Duration = Duration::from_secs(1);
 /// How long nothing may move in a tunnel before it is closed.
 pub const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_hours(1);
 
@@ -48,6 +51,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// How long a ClientHello may take after the 200.
     pub hello_timeout: Duration,
+    /// How long a captured connection may say nothing where no ClientHello is awaited.
+    pub inspect_delay: Duration,
     /// How long nothing may move in a tunnel.
     pub idle_timeout: Duration,
 }
@@ -73,6 +78,7 @@ impl Default for Limits {
             handshake_timeout: DEFAULT_HANDSHAKE_TIMEOUT,
             head_timeout: DEFAULT_HEAD_TIMEOUT,
             hello_timeout: DEFAULT_HELLO_TIMEOUT,
+            inspect_delay: DEFAULT_INSPECT_DELAY,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
         }
     }
@@ -91,6 +97,7 @@ pub(super) struct Typed {
     handshake_timeout: Option<Text>,
     head_timeout: Option<Text>,
     hello_timeout: Option<Text>,
+    inspect_delay: Option<Text>,
     idle_timeout: Option<Text>,
 }
 
@@ -139,6 +146,12 @@ pub(super) fn meaning(typed: Typed, sense: &mut Sense<'_>) -> Limits {
             "hello_timeout",
             typed.hello_timeout.as_ref(),
             default.hello_timeout,
+            reading.clone(),
+        ),
+        inspect_delay: sense.duration(
+            "inspect_delay",
+            typed.inspect_delay.as_ref(),
+            default.inspect_delay,
             reading,
         ),
         idle_timeout: sense.duration(

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 use super::problem::Problem;
-use super::sense::{NotYet, Sense, Text};
+use super::sense::{Sense, Text};
 
 /// Where clients are served if the file names no listener: this machine alone.
 pub const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 3128);
@@ -88,6 +88,48 @@ pub struct ProxyProtocol {
 pub enum ListenerMode {
     /// They know that it is a proxy: CONNECT and absolute-form requests.
     Explicit,
+    /// They believe that they speak to the origin: the firewall brings their connections here.
+    Transparent(Capture),
+}
+
+/// How the firewall brings connections to a transparent listener, and so how it tells where they were on their way to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// `redirect` or DNAT in nftables: the connection is translated, and conntrack keeps the original destination
+    /// (`SO_ORIGINAL_DST`).
+    Redirect,
+    /// `tproxy` in nftables: the connection is not translated, and our end of it *is* the original destination
+    /// (`IP_TRANSPARENT`, which takes `CAP_NET_ADMIN`).
+    Tproxy,
+}
+
+impl Listener {
+    /// It takes connections to any address that the firewall brings to it.
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
+        self.mode.capture() == Some(Capture::Tproxy)
+    }
+}
+
+impl ListenerMode {
+    /// How connections are captured; `None` where clients come by themselves.
+    #[must_use]
+    pub fn capture(self) -> Option<Capture> {
+        match self {
+            Self::Explicit => None,
+            Self::Transparent(capture) => Some(capture),
+        }
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Explicit => "explicit",
+            Self::Transparent(Capture::Redirect) => "transparent (redirect)",
+            Self::Transparent(Capture::Tproxy) => "transparent (tproxy)",
+        }
+    }
 }
 
 impl Default for Listener {
@@ -110,8 +152,7 @@ pub(super) struct Typed {
     address: Text,
     tls: Option<TypedTls>,
     proxy_protocol: Option<TypedProxyProtocol>,
-    #[serde(default)]
-    capture: NotYet,
+    capture: Option<Text>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -138,17 +179,7 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
     let mut addresses = HashMap::new();
     let mut listeners = Vec::new();
     for one in &typed {
-        sense.not_yet("capture", &one.capture);
-        if one.mode.value == "transparent" {
-            sense.value_not_yet("mode", &one.mode);
-            continue;
-        }
-        let mode = sense.word(
-            "mode",
-            Some(&one.mode),
-            ListenerMode::Explicit,
-            &[("explicit", ListenerMode::Explicit)],
-        );
+        let mode = mode(one, sense);
         let address = sense.socket(&one.address);
         let tls = one.tls.as_ref().map(|typed| tls(typed, sense));
         let proxy_protocol = one.proxy_protocol.as_ref();
@@ -168,6 +199,44 @@ pub(super) fn meaning(typed: Option<Vec<Typed>>, sense: &mut Sense<'_>) -> Vec<L
         });
     }
     listeners
+}
+
+fn mode(typed: &Typed, sense: &mut Sense<'_>) -> ListenerMode {
+    let is_transparent = [("explicit", false), ("transparent", true)];
+    let is_transparent = sense.word("mode", Some(&typed.mode), false, &is_transparent);
+    match (&typed.capture, is_transparent) {
+        (None, false) => {}
+        (Some(text), false) => sense.problem(
+            text,
+            "`capture` is for `mode: transparent` alone".to_owned(),
+            "remove it, or write `mode: transparent`",
+        ),
+        (None, true) => sense.problem(
+            &typed.mode,
+            "a transparent listener needs a `capture`".to_owned(),
+            "write `capture: redirect` or `capture: tproxy`, as the firewall has it",
+        ),
+        (Some(text), true) => {
+            alone(typed, sense);
+            let captures = [("redirect", Capture::Redirect), ("tproxy", Capture::Tproxy)];
+            let capture = sense.word("capture", Some(text), Capture::Redirect, &captures);
+            return ListenerMode::Transparent(capture);
+        }
+    }
+    ListenerMode::Explicit
+}
+
+/// What comes first on a captured connection is meant for the origin.
+fn alone(typed: &Typed, sense: &mut Sense<'_>) {
+    let (tls, proxy_protocol) = (typed.tls.is_some(), typed.proxy_protocol.is_some());
+    for (key, _) in [("tls", tls), ("proxy_protocol", proxy_protocol)]
+        .into_iter()
+        .filter(|(_, is_there)| *is_there)
+    {
+        let message = format!("a transparent listener has no `{key}`: clients do not speak to it");
+        let help = "remove it; an explicit listener may have it";
+        sense.problem(&typed.mode, message, help);
+    }
 }
 
 fn tls(typed: &TypedTls, sense: &mut Sense<'_>) -> Tls {

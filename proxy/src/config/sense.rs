@@ -7,7 +7,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use serde::de::IgnoredAny;
 use serde_saphyr::Spanned;
 
 use super::problem::Problem;
@@ -17,9 +16,6 @@ use super::units::{
 
 /// A value as typed, with its place.
 pub(super) type Text = Spanned<String>;
-
-/// The value of a key whose feature does not exist yet.
-pub(super) type NotYet = Option<Spanned<IgnoredAny>>;
 
 /// Collects what is wrong while a file's sections are given their meaning.
 pub(super) struct Sense<'a> {
@@ -39,26 +35,6 @@ impl<'a> Sense<'a> {
     pub(super) fn problem(&mut self, at: &Text, message: String, help: impl Into<String>) {
         self.problems
             .push(Problem::at(at.referenced, message).help(help));
-    }
-
-    /// Refuses a key whose feature does not exist yet: silence would be taken for protection.
-    pub(super) fn not_yet(&mut self, key: &str, value: &NotYet) {
-        if let Some(value) = value {
-            let message = format!("`{key}` is not available yet");
-            let problem = Problem::at(value.referenced, message);
-            self.problems
-                .push(problem.help("remove the key: nothing would act on it"));
-        }
-    }
-
-    /// Refuses a value whose feature does not exist yet.
-    pub(super) fn value_not_yet(&mut self, key: &str, value: &Text) {
-        let message = format!("`{key}: {}` is not available yet", value.value);
-        self.problem(
-            value,
-            message,
-            "choose another value: nothing would act on it",
-        );
     }
 
     pub(super) fn path(&self, value: &Text) -> PathBuf {

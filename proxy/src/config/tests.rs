@@ -172,20 +172,49 @@ fn a_bogus_key_in_any_table_is_refused() {
 }
 
 #[test]
-fn what_does_not_exist_yet_is_refused_by_name() {
-    let explicit = |key: &str| {
-        format!("listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:1', {key} }}]")
-    };
-    for (text, named) in [
-        (explicit("capture: redirect"), "`capture`"),
+fn a_transparent_listener_says_how_it_is_reached() {
+    let text = "listeners:\n  - { name: four, mode: transparent, address: '0.0.0.0:3130', capture: redirect }\n  \
+        - { name: six, mode: transparent, address: '[::]:3130', capture: tproxy }\n  \
+        - { name: explicit, mode: explicit, address: '127.0.0.1:3128' }";
+    let modes: Vec<_> = parse(text)
+        .unwrap()
+        .listeners
+        .iter()
+        .map(|it| it.mode)
+        .collect();
+    let expected = [
+        ListenerMode::Transparent(Capture::Redirect),
+        ListenerMode::Transparent(Capture::Tproxy),
+        ListenerMode::Explicit,
+    ];
+    assert_eq!(modes, expected);
+    for (listener, told) in [
         (
-            "listeners: [{ name: a, mode: transparent, address: '127.0.0.1:1' }]".into(),
-            "`mode: transparent`",
+            "mode: explicit, capture: redirect",
+            "`capture` is for `mode: transparent` alone",
+        ),
+        (
+            "mode: transparent",
+            "a transparent listener needs a `capture`",
+        ),
+        (
+            "mode: transparent, capture: dnat",
+            "`dnat` is not a value of `capture`",
+        ),
+        ("mode: intercept", "`intercept` is not a value of `mode`"),
+        (
+            "mode: transparent, capture: redirect, tls: { certificate: a, key: b }",
+            "a transparent listener has no `tls`",
+        ),
+        (
+            "mode: transparent, capture: tproxy, proxy_protocol: { trusted: [192.0.2.1] }",
+            "a transparent listener has no `proxy_protocol`",
         ),
     ] {
+        let text = format!("listeners: [{{ name: a, address: '127.0.0.1:1', {listener} }}]");
         let shown = shown(&text);
         assert!(
-            shown.starts_with(&format!("error: {named} is not available yet")),
+            shown.starts_with(&format!("error: {told}")),
             "{text}: {shown}"
         );
     }

@@ -105,7 +105,9 @@ impl Entry {
     pub fn established(&mut self, upstream: Option<IpAddr>) {
         self.upstream = upstream;
         self.ledger.metrics.set_up(self.age());
-        if let (Stage::Decided(labels), Protocol::Connect) = (&self.stage, self.opened.protocol) {
+        if let (Stage::Decided(labels), Protocol::Connect | Protocol::Captured) =
+            (&self.stage, self.opened.protocol)
+        {
             self.active = self.ledger.metrics.tunnel_opened(labels);
         }
     }
@@ -199,6 +201,9 @@ impl Entry {
         let mut line = Line::new(at, event, octroi);
         let name = self.opened.target.to_string();
         self.describe(&mut line, &name, at);
+        if self.opened.protocol == Protocol::Captured && facts.is_tls() {
+            line.network.protocol = Some("tls");
+        }
         line.tls = facts.server_name().map(|server_name| Tls {
             client: TlsClient { server_name },
         });
@@ -258,13 +263,15 @@ impl Entry {
             port: Some(opened.port),
             ..Endpoint::default()
         });
-        line.network.protocol = Some("http");
-        line.http = Some(Http {
-            request: Some(HttpRequest {
-                method: &opened.method,
-            }),
-            response: None,
-        });
+        if opened.protocol != Protocol::Captured {
+            line.network.protocol = Some("http");
+            line.http = Some(Http {
+                request: Some(HttpRequest {
+                    method: &opened.method,
+                }),
+                response: None,
+            });
+        }
         let scheme = (opened.protocol == Protocol::Http).then_some("http");
         line.url = Some(Url {
             domain: name,

@@ -77,6 +77,7 @@ pub(crate) struct Question {
     protocol: Protocol,
     target: Host,
     port: u16,
+    original: Option<IpAddr>,
     host: Option<Host>,
     hello: Option<Hello>,
     chain: Vec<DomainName>,
@@ -140,6 +141,7 @@ impl Record {
             protocol: read("protocol", &asked.protocol, protocol)?,
             target: read("target", &asked.target, Host::parse)?,
             port: asked.port,
+            original: asked.original,
             host: asked.host.as_ref().map(host).transpose()?,
             hello: asked.hello.as_ref().map(hello).transpose()?,
             chain: names("chain", &asked.chain)?,
@@ -166,7 +168,7 @@ fn read<T, E>(
 }
 
 fn protocol(word: &str) -> Result<Protocol, ()> {
-    let all = [Protocol::Connect, Protocol::Http];
+    let all = [Protocol::Connect, Protocol::Http, Protocol::Captured];
     let mut all = all.into_iter();
     all.find(|&it| protocol_word(it) == word).ok_or(())
 }
@@ -213,6 +215,7 @@ impl Question {
             protocol: self.protocol,
             target: self.target.clone(),
             port: self.port,
+            original: self.original,
             host: self.host.clone(),
             hello: self.hello.clone(),
             chain: &self.chain,
@@ -253,6 +256,7 @@ impl Question {
             method: String::new(),
             target: self.target.clone(),
             port: self.port,
+            original: self.original,
             user_agent: None,
         };
         let said = OctroiDecision::new(policy, decision, &facts, &opened);

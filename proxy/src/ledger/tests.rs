@@ -48,6 +48,7 @@ fn workload(
         connect_ports: PortSet::default_connect(),
         http_ports: PortSet::default_http(),
         tls_ports: PortSet::default_tls(),
+        trust_original: Vec::new(),
         on: Actions::default(),
         place: Place::default(),
     }
@@ -164,6 +165,7 @@ fn opened(client: &str, target: &str) -> Opened {
         method: "CONNECT".to_owned(),
         target: Host::parse(target).unwrap(),
         port: 443,
+        original: None,
         user_agent: Some("curl/8".to_owned()),
     }
 }
@@ -179,6 +181,7 @@ fn judged<R>(
     let chain = [DomainName::parse("edge.example.net").unwrap()];
     let flow = Flow {
         source: &opened.source,
+        original: None,
         protocol: opened.protocol,
         target: opened.target.clone(),
         port: opened.port,

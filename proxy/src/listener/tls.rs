@@ -63,6 +63,7 @@ pub(super) async fn secure(
         mut source,
         balancer,
         local,
+        original,
         listener,
         ..
     } = client;
@@ -84,6 +85,7 @@ pub(super) async fn secure(
         source,
         balancer,
         local,
+        original,
         transport: Transport::Tls,
         listener,
     })

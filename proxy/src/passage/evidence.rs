@@ -22,6 +22,8 @@ pub struct Evidence {
     pub target: Host,
     /// The port asked for.
     pub port: u16,
+    /// Where a captured connection was on its way to.
+    pub original: Option<IpAddr>,
     /// The Host header.
     pub host: Option<Host>,
     /// What the ClientHello showed.
@@ -39,6 +41,7 @@ impl Evidence {
             protocol: self.protocol,
             target: self.target.clone(),
             port: self.port,
+            original: self.original,
             host: self.host.clone(),
             hello: self.hello.clone(),
             chain: self.resolution.as_ref().map_or(&[], |found| &found.chain),

@@ -46,6 +46,7 @@ fn denies(policy: &Policy, name: &str) -> bool {
         protocol: Protocol::Connect,
         target: Host::parse(name).unwrap(),
         port: 443,
+        original: None,
         host: None,
         hello: None,
         chain: &[],

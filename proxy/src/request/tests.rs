@@ -94,6 +94,7 @@ async fn connected() -> (TcpStream, Client) {
         address: ClientAddr::new(address),
         source: Source::from_address(address.ip()),
         balancer: None,
+        original: None,
         transport: Transport::Plain,
         local: LocalAddr::new(listener.local_addr().unwrap()),
         listener: "explicit".into(),
@@ -202,4 +203,107 @@ async fn a_waiting_connection_is_let_go_when_the_gate_leaves() {
     });
     leave.send(true).unwrap();
     assert!(waiting.await.unwrap());
+}
+
+fn captured(text: &str, original: &str) -> Result<Request, Refused> {
+    let Ok(Status::Complete(head, _)) = octroi_wire::head::read(text.as_bytes(), 1 << 16) else {
+        panic!("{text} is no head");
+    };
+    Request::captured(head, OriginalDst::new(original.parse().unwrap()))
+}
+
+#[test]
+fn a_captured_request_is_for_its_host_on_the_port_it_was_on_its_way_to() {
+    for (head, original, target, port, sent) in [
+        (
+            "GET /a HTTP/1.1\r\nHost: A.example\r\n\r\n",
+            "192.0.2.9:80",
+            "a.example",
+            80,
+            "a.example",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: a.example:8080\r\n\r\n",
+            "192.0.2.9:8080",
+            "a.example",
+            8080,
+            "a.example:8080",
+        ),
+        (
+            "GET / HTTP/1.1\r\nHost: 192.0.2.7\r\n\r\n",
+            "192.0.2.9:80",
+            "192.0.2.7",
+            80,
+            "192.0.2.7",
+        ),
+        (
+            "GET / HTTP/1.0\r\n\r\n",
+            "192.0.2.9:80",
+            "192.0.2.9",
+            80,
+            "192.0.2.9",
+        ),
+        (
+            "GET / HTTP/1.0\r\n\r\n",
+            "[2001:db8::9]:8080",
+            "[2001:db8::9]",
+            8080,
+            "[2001:db8::9]:8080",
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "192.0.2.9:80",
+            "a.example",
+            80,
+            "a.example",
+        ),
+        (
+            "GET http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            "192.0.2.9:80",
+            "a.example",
+            80,
+            "a.example",
+        ),
+    ] {
+        let request = captured(head, original).unwrap();
+        assert_eq!(
+            (request.target.to_string().as_str(), request.port),
+            (target, port),
+            "{head}"
+        );
+        assert_eq!(request.protocol, Protocol::Http);
+        let mut out = Vec::new();
+        request.head.write_origin_form("octroi", &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(&format!("\r\nHost: {sent}\r\n")), "{out}");
+    }
+}
+
+#[test]
+fn a_captured_request_for_somebody_else_is_refused() {
+    for (head, fault) in [
+        (
+            "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::FOREIGN_PROXY,
+        ),
+        (
+            "GET https://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::FOREIGN_PROXY,
+        ),
+        (
+            "GET http://b.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::MISDIRECTED,
+        ),
+        (
+            "GET http://a.example:8080/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+            fault::MISDIRECTED,
+        ),
+        ("TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::METHOD),
+    ] {
+        assert_eq!(
+            captured(head, "192.0.2.9:80").unwrap_err().fault,
+            fault,
+            "{head}"
+        );
+    }
 }

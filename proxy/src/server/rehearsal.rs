@@ -177,12 +177,15 @@ fn of_resolver(found: StartError) -> Finding {
 
 /// Takes every socket, as `run` does, and gives all of them back.
 fn sockets(config: &Config) -> Vec<Finding> {
-    let admin = (At::key("admin.address"), config.admin.address);
+    let admin = (At::key("admin.address"), config.admin.address, false);
     let listeners = config.listeners.iter();
-    let listeners = listeners.map(|it| (At::Listener(it.name.clone(), "address"), it.address));
+    let listeners = listeners.map(|it| {
+        let at = At::Listener(it.name.clone(), "address");
+        (at, it.address, it.takes_all())
+    });
     let (mut held, mut found) = (Vec::<Listen>::new(), Vec::new());
-    for (at, address) in std::iter::once(admin).chain(listeners) {
-        match Listen::bind(address) {
+    for (at, address, takes_all) in std::iter::once(admin).chain(listeners) {
+        match Listen::bind(address, takes_all) {
             Ok(socket) => held.push(socket),
             // Ours is in the way: that addresses meet is found where the file is read.
             Err(_) if held.iter().any(|it| meet(it.address(), address)) => {}
@@ -205,6 +208,10 @@ fn of_bind(at: At, failed: BindError) -> Finding {
                     .to_owned()
             }
         },
+        ErrorKind::PermissionDenied if failed.lacks_right => format!(
+            "give it to {} with `AmbientCapabilities=CAP_NET_ADMIN` in the unit, or use `capture: redirect`",
+            whoami()
+        ),
         ErrorKind::PermissionDenied if address.port() < 1024 => format!(
             "ports below 1024 need CAP_NET_BIND_SERVICE, which {} has not; the systemd unit can give it",
             whoami()

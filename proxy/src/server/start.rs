@@ -11,7 +11,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::rehearsal::{self, Finding};
-use super::upgrade::wire::OpenSocket;
+use super::upgrade::wire::{OpenSocket, TAKES_ALL};
 use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
 use super::{BindError, Extra, Listen, OnOpen, Process};
 use crate::addr::OwnAddrs;
@@ -147,7 +147,7 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
     }
     let taken = arrival.as_mut().map(Arrival::take).transpose()?;
     let mut inherited = taken.unwrap_or_else(Inherited::none);
-    let admin = open(&mut inherited, ADMIN, config.admin.address)?;
+    let admin = open(&mut inherited, ADMIN, config.admin.address, false)?;
     let (bound, sockets) = listen(&config, certificates, &mut inherited)?;
     process.sockets = described(&config, &bound, &admin);
     let claimed: Vec<_> = process.sockets.iter().map(|s| s.address).collect();
@@ -275,17 +275,31 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
 const ADMIN: &str = "/admin";
 
 /// The socket that the gate before this one has, else a new one.
-fn open(inherited: &mut Inherited, name: &str, address: SocketAddr) -> Result<Listen, BindError> {
+fn open(
+    inherited: &mut Inherited,
+    name: &str,
+    address: SocketAddr,
+    takes_all: bool,
+) -> Result<Listen, BindError> {
     match inherited.claim(name, address) {
         Some((fd, address)) => Ok(Listen::inherited(fd, address)),
-        None => Listen::bind(address),
+        None => Listen::bind(address, takes_all),
+    }
+}
+
+/// A listener among the sockets. One that takes all connections is no socket for another kind of listener, and the
+/// other way round.
+fn socket_name(listener: &Listener) -> String {
+    match listener.takes_all() {
+        true => format!("{}{TAKES_ALL}", listener.name),
+        false => listener.name.to_string(),
     }
 }
 
 /// All sockets, as the next gate is told of them.
 fn described(config: &Config, bound: &[Bound], admin: &Listen) -> Vec<OpenSocket> {
     let listeners = bound.iter().map(|bound| OpenSocket {
-        name: bound.listener.name.to_string(),
+        name: socket_name(&bound.listener),
         configured: bound.listener.address,
         address: bound.address,
     });
@@ -305,7 +319,8 @@ fn listen(
     let mut bound = Vec::new();
     let mut sockets = Vec::new();
     for (listener, certificates) in config.listeners.iter().zip(certificates) {
-        let socket = open(inherited, &listener.name, listener.address)?;
+        let (name, takes_all) = (socket_name(listener), listener.takes_all());
+        let socket = open(inherited, &name, listener.address, takes_all)?;
         bound.push(Bound {
             listener: listener.clone(),
             address: socket.address(),
@@ -347,7 +362,8 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
     {
         let tls = listener.tls.is_some();
         let behind_balancer = listener.proxy_protocol.is_some();
-        tracing::info!(listener = %listener.name, %address, tls, behind_balancer, "listening");
+        let mode = listener.mode.as_str();
+        tracing::info!(listener = %listener.name, %address, mode, tls, behind_balancer, "listening");
     }
     tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/policy, /-/reload");
     let limits = &config.limits;
@@ -359,6 +375,7 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
         handshake_timeout = ?limits.handshake_timeout,
         head_timeout = ?limits.head_timeout,
         hello_timeout = ?limits.hello_timeout,
+        inspect_delay = ?limits.inspect_delay,
         idle_timeout = ?limits.idle_timeout,
         drain_timeout = ?config.drain_timeout,
         flows = %limits.shares.flows,

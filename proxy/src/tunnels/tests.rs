@@ -11,6 +11,7 @@ fn evidence(name: &str) -> Evidence {
         protocol: Protocol::Connect,
         target: Host::parse(name).unwrap(),
         port: 443,
+        original: None,
         host: None,
         hello: Some(Hello::Absent),
         resolution: None,

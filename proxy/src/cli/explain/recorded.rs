@@ -133,11 +133,20 @@ fn tell_asked(rows: &mut Rows, record: &Record) {
     let octroi = &record.octroi;
     let at = octroi.judged_at.as_ref().unwrap_or(&record.timestamp);
     let url = record.url.clone().unwrap_or_default();
-    let plain = url.scheme.as_deref() == Some("http");
-    let how = if plain { "plain HTTP to" } else { "CONNECT" };
+    let question = octroi.question.as_ref();
+    let how = match question.map(|question| question.protocol.as_str()) {
+        Some("captured") => "a captured connection to",
+        _ if url.scheme.as_deref() == Some("http") => "plain HTTP to",
+        _ => "CONNECT",
+    };
     rows.row(
         "asked",
         format_args!("{how} {}:{} at {at}", url.domain, url.port),
+    );
+    let original = question.and_then(|question| question.original);
+    rows.rows(
+        "",
+        original.map(|original| format!("on its way to {original}")),
     );
 }
 

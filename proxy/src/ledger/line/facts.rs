@@ -50,6 +50,14 @@ impl Facts {
         matches!(self.hello, Some(Hello::Name { ech: true, .. }))
     }
 
+    /// It begins as TLS does.
+    pub(in crate::ledger) fn is_tls(&self) -> bool {
+        matches!(
+            self.hello,
+            Some(Hello::Name { .. } | Hello::Absent | Hello::Malformed)
+        )
+    }
+
     pub(in crate::ledger) fn server_name(&self) -> Option<&str> {
         match &self.hello {
             Some(Hello::Name { name, .. }) => Some(name.as_str()),
@@ -173,6 +181,9 @@ pub(in crate::ledger) struct Question<'a> {
     protocol: &'static str,
     target: String,
     port: u16,
+    /// Where a captured connection was on its way to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -202,6 +213,7 @@ pub(in crate::ledger) fn protocol_word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Connect => "connect",
         Protocol::Http => "http",
+        Protocol::Captured => "captured",
     }
 }
 
@@ -326,6 +338,7 @@ impl<'a> Question<'a> {
             protocol: protocol_word(opened.protocol),
             target: opened.target.to_string(),
             port: opened.port,
+            original: opened.original,
             host: facts.host.as_ref().map(Host::to_string),
             hello: facts.hello.as_ref().map(|hello| hello_line(hello, facts)),
             chain: facts.chain.iter().map(DomainName::as_str).collect(),

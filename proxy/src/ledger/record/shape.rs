@@ -127,6 +127,7 @@ read! {
         protocol: String,
         target: String,
         port: u16,
+        original: Option<IpAddr>,
         host: Option<String>,
         hello: Option<Hello>,
         chain: Vec<String>,

@@ -184,7 +184,8 @@ fn question(dice: &mut Dice) -> Question {
             listener: (dice.below(2) == 0).then(|| "explicit".into()),
             ..Source::from_address(dice.one(&CLIENTS).parse().unwrap())
         },
-        protocol: [Protocol::Connect, Protocol::Http][dice.below(2)],
+        protocol: [Protocol::Connect, Protocol::Http, Protocol::Captured][dice.below(3)],
+        original: (dice.below(3) == 0).then(|| dice.one(&ADDRESSES).parse().unwrap()),
         target,
         port: [443, 443, 80, 25, 8443][dice.below(5)],
         host: (dice.below(4) == 0).then(|| Host::parse(dice.one(&NAMES)).unwrap()),
@@ -209,6 +210,7 @@ fn opened(question: &Question) -> Opened {
         method: "CONNECT".to_owned(),
         target: question.target.clone(),
         port: question.port,
+        original: question.original,
         user_agent: Some("curl/8".to_owned()),
     }
 }

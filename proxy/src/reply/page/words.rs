@@ -100,6 +100,7 @@ pub(super) fn kind(kind: EvidenceKind, language: Language) -> &'static str {
         EvidenceKind::OuterSni => ("nom TLS extérieur", "outer TLS name"),
         EvidenceKind::Cname => ("alias DNS", "DNS alias"),
         EvidenceKind::Address => ("adresse", "address"),
+        EvidenceKind::Original => ("destination d’origine", "original destination"),
     };
     match language {
         Language::French => french,

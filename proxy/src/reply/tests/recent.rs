@@ -134,6 +134,7 @@ fn denied(
         protocol: Protocol::Connect,
         target: target.clone(),
         port: 443,
+        original: None,
         host: None,
         hello: None,
         chain: &chain,

@@ -214,6 +214,7 @@ fn each_way_to_fail_has_its_help() {
         (libc_errno::EADDRNOTAVAIL, "192.0.2.1:3128", "no interface"),
     ] {
         let failed = BindError {
+            lacks_right: false,
             address: address.parse().unwrap(),
             error: std::io::Error::from_raw_os_error(errno),
         };

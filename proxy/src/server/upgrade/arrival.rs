@@ -136,7 +136,7 @@ impl Inherited {
     ) -> Option<(RawFd, SocketAddr)> {
         let at = self.sockets.iter().position(|socket| match wanted.port() {
             0 => socket.name == name && socket.configured == wanted,
-            _ => socket.address == wanted,
+            _ => socket.address == wanted && wire::takes_all(&socket.name) == wire::takes_all(name),
         })?;
         let fd = *self.fds.get(&key(&self.sockets[at]))?;
         Some((fd, self.sockets.swap_remove(at).address))

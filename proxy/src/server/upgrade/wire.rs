@@ -73,10 +73,19 @@ pub enum Message {
     },
 }
 
+/// Ends the name of a socket that takes connections to any address (`capture: tproxy`): it is no socket for another
+/// kind of listener. No listener of the file can have such a name.
+pub const TAKES_ALL: &str = "/tproxy";
+
+/// Whether the name is that of a socket that takes connections to any address.
+pub(super) fn takes_all(name: &str) -> bool {
+    name.ends_with(TAKES_ALL)
+}
+
 /// A listening socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenSocket {
-    /// The listener it serves, by its name in the file.
+    /// The listener it serves, by its name in the file; see [`TAKES_ALL`].
     pub name: String,
     /// What the file says.
     pub configured: SocketAddr,

@@ -1,0 +1,83 @@
+//! A captured connection: its client believes that it speaks to the origin, and has announced nothing.
+
+use std::sync::Arc;
+
+use octroi_policy::flow::Hello;
+use octroi_policy::name::Host;
+
+use super::{FAREWELL, hang_up, record, relay};
+use crate::addr::OriginalDst;
+use crate::client_hello::{self, Patience, Peeked};
+use crate::fault;
+use crate::first_words::{self, FirstWords};
+use crate::gate::Gate;
+use crate::linger::linger;
+use crate::listener::Client;
+use crate::passage::{Passage, expects_tls};
+
+/// What a captured connection turned out to be.
+pub(super) enum Spoken {
+    /// Plain HTTP: it is read request by request, for the whole connection.
+    Http,
+    /// Anything else, by what its first bytes show.
+    Hello(Hello),
+    /// It ended without a word.
+    Gone,
+}
+
+/// Waits for what the client says first. Where TLS is awaited its first words are waited for as a ClientHello is;
+/// elsewhere it may be one that waits for the server.
+pub(super) async fn first_words(gate: &Gate, client: &mut Client, original: OriginalDst) -> Spoken {
+    let limits = &gate.config.limits;
+    let expects_tls = expects_tls(gate, client, original.port());
+    let wait = match expects_tls {
+        true => limits.hello_timeout,
+        false => limits.inspect_delay,
+    };
+    let (stream, buffer) = (&mut client.stream, &mut client.buffer);
+    let unexpected = |hello| match expects_tls {
+        true => Spoken::Hello(hello),
+        false => Spoken::Hello(Hello::NotExpected),
+    };
+    match first_words::listen(stream, buffer, limits.head, wait).await {
+        FirstWords::Gone => Spoken::Gone,
+        FirstWords::Http => Spoken::Http,
+        FirstWords::Other => unexpected(Hello::NotTls),
+        FirstWords::Silence => unexpected(Hello::Timeout),
+        FirstWords::Tls => {
+            let patience = Patience {
+                timeout: limits.hello_timeout,
+                most: limits.client_hello,
+            };
+            let target = Host::Address(original.ip());
+            match client_hello::peek(stream, buffer, &target, patience).await {
+                Peeked::Gone => Spoken::Gone,
+                // A hello without a name is no worse than no hello where none is awaited.
+                Peeked::Hello(Hello::Absent) => unexpected(Hello::Absent),
+                Peeked::Hello(hello) => Spoken::Hello(hello),
+            }
+        }
+    }
+}
+
+/// What was said first is judged with the name or address that it is for; then we dial, and relay.
+pub(super) async fn tunnel(gate: &Arc<Gate>, client: Client, original: OriginalDst, hello: Hello) {
+    if gate.ledger.admit().await.is_err() {
+        return leave(gate, client).await;
+    }
+    let mut passage = Passage::captured(gate, &client, original, hello);
+    let permit = match passage.permit().await {
+        Ok(permit) => permit,
+        Err(stopped) => return hang_up(client, passage, &stopped).await,
+    };
+    match gate.dialler.connect(&permit).await {
+        Ok(origin) => relay(gate, client, passage, origin).await,
+        Err(error) => hang_up(client, passage, &error.into()).await,
+    }
+}
+
+/// Nothing goes through unrecorded; whoever does not speak HTTP could not read an answer.
+async fn leave(gate: &Gate, mut client: Client) {
+    record(gate, &client, &fault::UNRECORDED, 0);
+    linger(&mut client.stream, FAREWELL).await;
+}
