@@ -48,11 +48,9 @@ impl Policy {
         for &address in flow.addresses {
             add(EvidenceKind::Address, Host::Address(address));
         }
-        if let Some(original) = flow
-            .original
-            .map(Host::from)
-            .filter(|it| *it != flow.target)
-        {
+        // Found behind as chain and addresses are, so it is judged with them: one may explain the other.
+        let original = flow.original.filter(|_| flow.resolved).map(Host::from);
+        if let Some(original) = original.filter(|it| *it != flow.target) {
             add(EvidenceKind::Original, original);
         }
         self.weigh_addresses(&mut pieces);

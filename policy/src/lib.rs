@@ -55,6 +55,7 @@
 //!     protocol: Protocol::Connect,
 //!     target: Host::parse("courrier.vendeur.example").unwrap(),
 //!     port: 443,
+//!     original: None,
 //!     host: None,
 //!     hello: None,
 //!     chain: &["tenant.mail.example".parse().unwrap()],

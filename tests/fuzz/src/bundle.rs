@@ -104,6 +104,7 @@ fn answer(policy: &Policy, source: &Source, name: &DomainName) {
         protocol: Protocol::Connect,
         target: Host::Name(name.clone()),
         port: 443,
+        original: None,
         host: None,
         hello: Some(Hello::Name {
             name: name.clone(),

@@ -98,12 +98,13 @@ fn enforced_is_never_stricter_than_trial(decision: &Decision) {
 fn more_evidence_never_permits(policy: &Policy, question: &Question, at: Timestamp) {
     let whole = question.flow();
     let mut named = whole.clone();
-    named.hello = None;
+    // A captured connection has spoken before it is judged.
+    named.hello = whole.hello.clone().filter(|_| whole.original.is_some());
     named.chain = &[];
     named.addresses = &[];
     named.resolved = question.target.address().is_some();
     let mut resolved = whole.clone();
-    resolved.hello = None;
+    resolved.hello = named.hello.clone();
     let stages = [named, resolved, whole].map(|flow| policy.judge(&flow, at));
     for pair in stages.windows(2) {
         if pair[0].verdict() == Verdict::Deny {

@@ -13,6 +13,7 @@ pub(super) struct Question {
     protocol: Protocol,
     pub(super) target: Host,
     port: u16,
+    original: Option<IpAddr>,
     host: Option<Host>,
     hello: Option<Hello>,
     chain: Vec<DomainName>,
@@ -96,6 +97,7 @@ impl Question {
             _ => None,
         };
         let hello = any_hello(u, &target)?;
+        let original = u.ratio(1, 3)?.then(|| any_address(u)).transpose()?;
         let (mut chain, mut addresses) = (Vec::new(), Vec::new());
         if target.name().is_some() {
             for _ in 0..u.int_in_range(0..=3)? {
@@ -112,11 +114,12 @@ impl Question {
         };
         Ok(Self {
             source: Source::from_address(source),
-            protocol: if u.arbitrary()? {
-                Protocol::Connect
-            } else {
-                Protocol::Http
+            protocol: match original {
+                Some(_) if hello.is_some() => Protocol::Captured,
+                None if u.arbitrary()? => Protocol::Connect,
+                _ => Protocol::Http,
             },
+            original,
             port: *u.choose(&[443, 443, 80, 25, 8443])?,
             forbid: if u.arbitrary()? {
                 Forbid::default()
@@ -138,6 +141,7 @@ impl Question {
             protocol: self.protocol,
             target: self.target.clone(),
             port: self.port,
+            original: self.original,
             host: self.host.clone(),
             hello: self.hello.clone(),
             chain: &self.chain,
