@@ -8,6 +8,7 @@ pub(crate) mod dns;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod manager;
+pub(crate) mod netns;
 pub(crate) mod origin;
 pub(crate) mod pki;
 pub(crate) mod prometheus;
@@ -36,11 +37,11 @@ pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// Loopback addresses of one test: 127.N.M.0/24, where N is this process and M the test.
+/// The addresses of one test: 127.N.M.0/24 on the loopback, where N is this process and M the test, or the
+/// clients' network of `netns`.
 #[derive(Clone, Copy)]
 pub(crate) struct Block {
-    process: u8,
-    test: u8,
+    network: [u8; 3],
 }
 
 impl Block {
@@ -48,11 +49,25 @@ impl Block {
         static NEXT: AtomicU8 = AtomicU8::new(1);
         let process = u8::try_from(std::process::id() % 200).unwrap() + 20;
         let test = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self { process, test }
+        Self {
+            network: [127, process, test],
+        }
+    }
+
+    /// 192.0.2.0/24, which each test in networks of its own has for itself.
+    pub(crate) fn of_clients() -> Self {
+        Self {
+            network: [192, 0, 2],
+        }
+    }
+
+    pub(crate) fn is_of_clients(self) -> bool {
+        self.network == [192, 0, 2]
     }
 
     pub(crate) fn ip(self, last: u8) -> Ipv4Addr {
-        Ipv4Addr::new(127, self.process, self.test, last)
+        let [a, b, c] = self.network;
+        Ipv4Addr::new(a, b, c, last)
     }
 
     /// Where the gate listens.

@@ -1,7 +1,7 @@
 //! The gate from outside: network, files, `/metrics` and the audit log; nothing here links its code.
 //!
-//! Every test owns a block of loopback addresses, its own DNS server, origins and gate, so tests run
-//! in parallel. Real clients and servers come from Debian; a missing one fails its test and says what
+//! Every test owns a block of loopback addresses or networks of its own, its own DNS server, origins and
+//! gate, so tests run in parallel. Real clients and servers come from Debian; a missing one fails its test and says what
 //! to install. Ports 53, 80 and 443 are bound, so the suite runs as root.
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@
 mod harness;
 
 mod balanced;
+mod capture;
 mod commands;
 mod dashboards;
 mod evidence;

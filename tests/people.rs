@@ -184,7 +184,7 @@ impl Day {
         for (name, address) in self.names {
             dns.v4(name, address.into());
         }
-        let origin = Origin::tcp([203, 0, 113, 10].into(), 80, http());
+        let origin = Origin::tcp([203, 0, 113, 10], 80, http());
         let desks: Vec<(Person, Desk)> = SECTIONS.map(|(_, person)| (person, Desk::new())).into();
         let text = readme();
         let mut made = text.clone();

@@ -1,11 +1,12 @@
 //! Clients: curl as people use it, and a bare socket for what no client would send.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::netns::Net;
 use super::tools::{finish, tool};
 
 /// What came of a curl run.
@@ -23,10 +24,20 @@ pub(crate) struct Curled {
 
 /// Runs curl through a proxy, from one source address.
 pub(crate) fn curl(proxy: &str, from: Ipv4Addr, arguments: &[&str]) -> Curled {
+    let arguments = [&["--proxy", proxy], arguments].concat();
+    run(tool("curl"), from.into(), &arguments)
+}
+
+/// Runs curl in a client's network, without a proxy and with the gateway's resolver.
+pub(crate) fn curl_straight(net: &Net, from: IpAddr, arguments: &[&str]) -> Curled {
+    let command = net.resolving(&tool("curl"));
+    net.client.inside(|| run(command, from, arguments))
+}
+
+fn run(mut command: Command, from: IpAddr, arguments: &[&str]) -> Curled {
     let dir = tempfile::tempdir().unwrap();
     let (heads, body) = (dir.path().join("heads"), dir.path().join("body"));
-    let mut command: Command = tool("curl");
-    command.args(["-sS", "--max-time", "20", "--proxy", proxy]);
+    command.args(["-sS", "--max-time", "20"]);
     command.args([
         "--interface",
         &from.to_string(),
@@ -80,8 +91,8 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn open(from: Ipv4Addr, to: SocketAddr) -> Self {
-        let stream = connect(from, to).expect("the gate accepts");
+    pub(crate) fn open(from: impl Into<IpAddr>, to: SocketAddr) -> Self {
+        let stream = connect(from.into(), to).expect("the gate accepts");
         stream
             .set_read_timeout(Some(Duration::from_secs(20)))
             .unwrap();
@@ -215,8 +226,9 @@ impl SecureWire {
     }
 }
 
-fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+fn connect(from: IpAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let domain = socket2::Domain::for_address(to);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((from, 0)).into())?;
     socket.connect_timeout(&to.into(), Duration::from_secs(5))?;
     Ok(socket.into())

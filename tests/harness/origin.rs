@@ -1,7 +1,7 @@
 //! Origins that write down every byte they are sent, so that "denied" can mean *no byte*.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -30,48 +30,39 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// Plain TCP.
-    pub(crate) fn tcp(address: Ipv4Addr, port: u16, behaviour: Behaviour) -> Self {
-        Self::start(address, port, move |stream| {
+    pub(crate) fn tcp(address: impl Into<IpAddr>, port: u16, behaviour: Behaviour) -> Self {
+        Self::tcp_at(&[SocketAddr::new(address.into(), port)], behaviour)
+    }
+
+    /// Plain TCP on several addresses.
+    pub(crate) fn tcp_at(at: &[SocketAddr], behaviour: Behaviour) -> Self {
+        Self::start(at, move |stream| {
             let mut stream = stream;
             behaviour(&mut stream);
         })
     }
 
-    /// TLS with one certificate; what is written down is the raw stream.
-    pub(crate) fn tls(
-        address: Ipv4Addr,
-        port: u16,
+    /// TLS with one certificate, on several addresses; what is written down is the raw stream.
+    pub(crate) fn tls_at(
+        at: &[SocketAddr],
         config: Arc<ServerConfig>,
         behaviour: Behaviour,
     ) -> Self {
-        Self::start(address, port, move |stream| {
+        Self::start(at, move |stream| {
             let session = ServerConnection::new(Arc::clone(&config)).unwrap();
             behaviour(&mut StreamOwned::new(session, stream));
         })
     }
 
-    fn start(
-        address: Ipv4Addr,
-        port: u16,
-        serve: impl Fn(Recorded) + Send + Sync + 'static,
-    ) -> Self {
-        let at = SocketAddr::from((address, port));
-        let listener = TcpListener::bind(at)
-            .unwrap_or_else(|e| panic!("binding {at} for an origin: {e} (run as root)"));
+    fn start(at: &[SocketAddr], serve: impl Fn(Recorded) + Send + Sync + 'static) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (for_accept, serve) = (Arc::clone(&seen), Arc::new(serve));
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let seen = Arc::clone(&for_accept);
-                let serve = Arc::clone(&serve);
-                {
-                    let mut seen = seen.lock().unwrap();
-                    seen.connections += 1;
-                    seen.open += 1;
-                }
-                std::thread::spawn(move || serve(Recorded { stream, seen }));
-            }
-        });
+        let serve = Arc::new(serve);
+        for at in at {
+            let listener = TcpListener::bind(at)
+                .unwrap_or_else(|e| panic!("binding {at} for an origin: {e} (run as root)"));
+            let (seen, serve) = (Arc::clone(&seen), Arc::clone(&serve));
+            std::thread::spawn(move || accept(&listener, &seen, &serve));
+        }
         Self { seen }
     }
 
@@ -104,6 +95,21 @@ impl Origin {
     pub(crate) fn assert_no_byte(&self) {
         let bytes = self.bytes();
         assert!(bytes.is_empty(), "the origin saw {} bytes", bytes.len());
+    }
+}
+
+fn accept<S>(listener: &TcpListener, seen: &Arc<Mutex<Seen>>, serve: &Arc<S>)
+where
+    S: Fn(Recorded) + Send + Sync + 'static,
+{
+    for stream in listener.incoming().flatten() {
+        let (seen, serve) = (Arc::clone(seen), Arc::clone(serve));
+        {
+            let mut seen = seen.lock().unwrap();
+            seen.connections += 1;
+            seen.open += 1;
+        }
+        std::thread::spawn(move || serve(Recorded { stream, seen }));
     }
 }
 

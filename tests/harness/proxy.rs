@@ -5,10 +5,12 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::netns::Net;
 use super::scrape::{Answer, Line, Scrape, request};
 use super::tools::{Running, tool};
 use super::{Block, DEADLINE, eventually};
@@ -41,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) descriptors: Option<u32>,
     /// The program, if it is not the one under test.
     pub(crate) program: Option<PathBuf>,
+    /// The networks on whose gateway it runs, if it is not this machine.
+    pub(crate) net: Option<Arc<Net>>,
 }
 
 /// A running gate.
@@ -48,13 +52,14 @@ pub(crate) struct Gate {
     child: Running,
     block: Block,
     dir: PathBuf,
+    net: Option<Arc<Net>>,
 }
 
 impl Gate {
     pub(crate) fn start(dir: &Path, settings: &Settings) -> Self {
         let gate = Self::spawn(dir, settings);
         eventually("the gate becomes ready", || {
-            let ready = request(gate.admin(), "GET", "/-/ready")?;
+            let ready = gate.hears("GET", "/-/ready")?;
             (ready.status == 200).then_some(())
         });
         gate
@@ -92,10 +97,17 @@ impl Gate {
         let environment = settings.environment.iter();
         command.envs(environment.map(|(name, value)| (name, value)));
         command.stdout(log.try_clone().unwrap()).stderr(log);
+        let net = settings.net.clone();
+        let mut start = || command.spawn().expect("the gate starts");
+        let child = match &net {
+            Some(net) => net.gateway.inside(start),
+            None => start(),
+        };
         Self {
-            child: Running(command.spawn().expect("the gate starts")),
+            child: Running(child),
             block: settings.block,
             dir: dir.to_owned(),
+            net,
         }
     }
 
@@ -112,7 +124,17 @@ impl Gate {
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str) -> Answer {
-        request(self.admin(), method, path).expect("the admin listener answers")
+        let answer = self.hears(method, path);
+        answer.expect("the admin listener answers")
+    }
+
+    /// What the admin listener answers, if it does.
+    fn hears(&self, method: &str, path: &str) -> Option<Answer> {
+        let asks = || request(self.admin(), method, path);
+        match &self.net {
+            Some(net) => net.gateway.inside(asks),
+            None => asks(),
+        }
     }
 
     pub(crate) fn metrics(&self) -> Scrape {

@@ -1,14 +1,15 @@
 //! One test's world: its addresses, DNS, authority, policy and gate.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tempfile::TempDir;
 
 use super::Block;
-use super::client::{Curled, Wire, curl};
+use super::client::{Curled, Wire, curl, curl_straight};
 use super::dns::Dns;
+use super::netns::{Family, Net};
 use super::origin::{Behaviour, Origin};
 use super::pki::Pki;
 use super::proxy::{Gate, Settings};
@@ -31,6 +32,8 @@ pub(crate) struct World {
     pub(crate) policy: PathBuf,
     pub(crate) dir: TempDir,
     settings: Settings,
+    /// The networks of the test, if it has its own.
+    pub(crate) net: Option<Arc<Net>>,
     _turn: Turn,
 }
 
@@ -43,6 +46,7 @@ pub(crate) struct Plan {
     environment: Vec<(&'static str, String)>,
     descriptors: Option<u32>,
     program: Option<PathBuf>,
+    net: Option<Arc<Net>>,
     alone: bool,
 }
 
@@ -54,6 +58,18 @@ impl Plan {
         let policy = dir.path().join("policy");
         write_bundle(&policy, block);
         Self::over(block, dir, policy)
+    }
+
+    /// The same, in networks of the test's own: the gate and the DNS server run on the gateway, origins are in
+    /// the internet and have both families, and `Block::ordinary` and its like are the client's addresses.
+    pub(crate) fn on_gateway() -> Self {
+        let block = Block::of_clients();
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("policy");
+        write_bundle(&policy, block);
+        let mut plan = Self::over(block, dir, policy);
+        plan.net = Some(Arc::new(Net::new()));
+        plan
     }
 
     /// A copy of `examples/policy`.
@@ -74,6 +90,7 @@ impl Plan {
             environment,
             descriptors: None,
             program: None,
+            net: None,
             alone,
         }
     }
@@ -148,6 +165,7 @@ impl Plan {
             environment: self.environment,
             descriptors: self.descriptors,
             program: self.program,
+            net: self.net.clone(),
         };
         let mut gate = Gate::spawn(self.dir.path(), &settings);
         (gate.exit(), gate.log())
@@ -159,7 +177,10 @@ impl Plan {
         } else {
             Turn::Together(QUIET.read().unwrap_or_else(|e| e.into_inner()))
         };
-        let dns = Dns::start(self.block.dns());
+        let dns = match &self.net {
+            Some(net) => net.gateway.inside(|| Dns::start(self.block.dns())),
+            None => Dns::start(self.block.dns()),
+        };
         let pki = Pki::new(self.dir.path());
         let settings = Settings {
             block: self.block,
@@ -168,6 +189,7 @@ impl Plan {
             environment: self.environment,
             descriptors: self.descriptors,
             program: self.program,
+            net: self.net.clone(),
         };
         World {
             gate: Gate::start(self.dir.path(), &settings),
@@ -177,6 +199,7 @@ impl Plan {
             policy: self.policy,
             dir: self.dir,
             settings,
+            net: self.net,
             _turn: turn,
         }
     }
@@ -200,21 +223,47 @@ impl World {
 
     /// A plain origin behind a name, on an address of its own.
     pub(crate) fn origin(&self, name: &str, last: u8, port: u16, does: Behaviour) -> Origin {
-        let address = self.block.ip(last);
-        self.dns.v4(name, address);
-        Origin::tcp(address, port, does)
+        let at = self.named(name, last, port);
+        self.outside(|| Origin::tcp_at(&at, does))
     }
 
     /// A TLS origin with a certificate for its name.
     pub(crate) fn tls_origin(&self, name: &str, last: u8, does: Behaviour) -> Origin {
-        let address = self.block.ip(last);
-        self.dns.v4(name, address);
-        Origin::tls(address, 443, self.pki.issue(&[name]).server, does)
+        let at = self.named(name, last, 443);
+        let identity = self.pki.issue(&[name]).server;
+        self.outside(|| Origin::tls_at(&at, identity, does))
+    }
+
+    /// Gives a name to the addresses of an origin, which are where it is to listen.
+    fn named(&self, name: &str, last: u8, port: u16) -> Vec<SocketAddr> {
+        let addresses = match &self.net {
+            Some(_) => Family::BOTH.map(|family| family.origin(last.into())).into(),
+            None => vec![IpAddr::from(self.block.ip(last))],
+        };
+        self.dns.name(name, &addresses);
+        let at = addresses.into_iter();
+        at.map(|address| SocketAddr::new(address, port)).collect()
+    }
+
+    /// Does something where origins are.
+    fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.net {
+            Some(net) => net.internet.inside(work),
+            None => work(),
+        }
+    }
+
+    /// Does something where clients are.
+    fn among_clients<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.net {
+            Some(net) => net.client.inside(work),
+            None => work(),
+        }
     }
 
     /// A bare connection to the gate from an address.
     pub(crate) fn wire(&self, from: Ipv4Addr) -> Wire {
-        Wire::open(from, self.gate.address())
+        self.among_clients(|| Wire::open(from, self.gate.address()))
     }
 
     pub(crate) fn ordinary(&self) -> Wire {
@@ -226,7 +275,16 @@ impl World {
         let authority = self.pki.authority();
         let authority = authority.to_str().unwrap();
         let arguments = [&["--cacert", authority], arguments].concat();
-        curl(&self.gate.url(), from, &arguments)
+        self.among_clients(|| curl(&self.gate.url(), from, &arguments))
+    }
+
+    /// curl with no proxy at all, as a client on the gateway's network: it asks the gateway for names.
+    pub(crate) fn curl_straight(&self, from: impl Into<IpAddr>, arguments: &[&str]) -> Curled {
+        let net = self.net.as_ref().expect("networks");
+        let authority = self.pki.authority();
+        let authority = authority.to_str().unwrap();
+        let arguments = [&["--cacert", authority], arguments].concat();
+        curl_straight(net, from.into(), &arguments)
     }
 }
 
@@ -254,7 +312,14 @@ pub(crate) fn write_bundle(root: &Path, block: Block) {
     for dir in ["lists", "ministries", "services"] {
         std::fs::create_dir_all(root.join(dir)).unwrap();
     }
-    let (sensitive, ordinary) = (block.sensitive(), block.ordinary());
+    let sources = |client: Ipv4Addr| match block.is_of_clients() {
+        false => format!("\"{client}/32\""),
+        true => {
+            let v6 = Family::V6.client(client.octets()[3].into());
+            format!("\"{client}/32\", \"{v6}/128\"")
+        }
+    };
+    let (sensitive, ordinary) = (sources(block.sensitive()), sources(block.ordinary()));
     let files = [
         ("policy.yaml", POLICY.to_owned()),
         ("services/services.yaml", SERVICES.to_owned()),
@@ -264,9 +329,9 @@ pub(crate) fn write_bundle(root: &Path, block: Block) {
         (
             "ministries/ministries.yaml",
             MINISTRIES
-                .replace("SENSITIVE", &sensitive.to_string())
-                .replace("ORDINARY", &ordinary.to_string())
-                .replace("LOAD", &block.ip(203).to_string()),
+                .replace("SENSITIVE", &sensitive)
+                .replace("ORDINARY", &ordinary)
+                .replace("LOAD", &sources(block.ip(203))),
         ),
     ];
     for (path, text) in files {
@@ -338,13 +403,13 @@ const MINISTRIES: &str = r#"ministries:
     name: { fr: "Ministère de l'Intérieur", en: "Ministry of the Interior" }
     contact: ssi@interieur.example
     workloads:
-      - { id: paie, name: Paie, sensitivity: sensitive, sources: ["SENSITIVE/32"] }
+      - { id: paie, name: Paie, sensitivity: sensitive, sources: [SENSITIVE] }
   - id: culture
     name: { fr: "Ministère de la Culture", en: "Ministry of Culture" }
     workloads:
       - id: bureautique
         sensitivity: standard
-        sources: ["ORDINARY/32", "LOAD/32"]
+        sources: [ORDINARY, LOAD]
         connect_ports: [443, 2525, 9, "8000-8999"]
   - id: finances
     name: { fr: "Ministère des Finances", en: "Ministry of Finance" }
