@@ -35,4 +35,5 @@ mod sni;
 mod state;
 mod threats;
 mod tls;
+mod transparent;
 mod upgrade;

@@ -240,6 +240,15 @@ pub(crate) fn chromium(proxy: &str, url: &str) -> String {
     browse(url, &["--proxy-bypass-list=<-loopback>", &proxy])
 }
 
+/// Chromium in a client's network, which knows no proxy and asks the gateway for names.
+pub(crate) fn chromium_straight(net: &Net, url: &str) -> String {
+    browse_by(
+        |command| net.client.run(&mut net.resolving(command)),
+        url,
+        &[],
+    )
+}
+
 /// The same with a proxy auto-configuration; `map` is what the browser resolves by itself.
 pub(crate) fn chromium_by_pac(pac: &str, map: &str, url: &str) -> String {
     let pac = format!("--proxy-pac-url={pac}");
@@ -248,6 +257,14 @@ pub(crate) fn chromium_by_pac(pac: &str, map: &str, url: &str) -> String {
 }
 
 fn browse(url: &str, ways: &[&str]) -> String {
+    browse_by(finish, url, &[&["--disable-quic"], ways].concat())
+}
+
+fn browse_by(
+    run: impl FnOnce(&mut Command) -> (Option<i32>, String),
+    url: &str,
+    ways: &[&str],
+) -> String {
     let profile = tempfile::tempdir().unwrap();
     let mut command = tool("timeout");
     command.args([
@@ -256,7 +273,6 @@ fn browse(url: &str, ways: &[&str]) -> String {
         "--headless",
         "--no-sandbox",
         "--disable-gpu",
-        "--disable-quic",
     ]);
     command.args([
         "--no-first-run",
@@ -275,7 +291,7 @@ fn browse(url: &str, ways: &[&str]) -> String {
         .arg(url);
     command.env("HOME", profile.path());
     drop(tool("chromium"));
-    finish(&mut command).1
+    run(&mut command).1
 }
 
 /// The bytes of a ClientHello for a name, as rustls sends it.

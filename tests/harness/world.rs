@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::Block;
 use super::client::{Curled, Wire, curl, curl_straight};
 use super::dns::Dns;
-use super::netns::{Family, Net};
+use super::netns::{Capture, Family, Net};
 use super::origin::{Behaviour, Origin};
 use super::pki::Pki;
 use super::proxy::{Gate, Settings};
@@ -70,6 +70,23 @@ impl Plan {
         let mut plan = Self::over(block, dir, policy);
         plan.net = Some(Arc::new(Net::new()));
         plan
+    }
+
+    /// The gateway captures what clients send, and the gate has a listener a family for it.
+    pub(crate) fn captured(mut self, by: Capture) -> Self {
+        let net = self.net.as_ref().expect("a gateway");
+        net.captures(by);
+        for (name, any, port) in [
+            ("captured4", "0.0.0.0", Capture::PORT4),
+            ("captured6", "[::]", Capture::PORT6),
+        ] {
+            let capture = by.word();
+            self = self.set(
+                "listeners",
+                format!("{{ name: {name}, mode: transparent, capture: {capture}, address: \"{any}:{port}\" }}"),
+            );
+        }
+        self
     }
 
     /// A copy of `examples/policy`.
@@ -264,6 +281,12 @@ impl World {
     /// A bare connection to the gate from an address.
     pub(crate) fn wire(&self, from: Ipv4Addr) -> Wire {
         self.among_clients(|| Wire::open(from, self.gate.address()))
+    }
+
+    /// A bare connection from an address of the client to anywhere.
+    pub(crate) fn straight(&self, from: impl Into<IpAddr>, to: SocketAddr) -> Wire {
+        let from = from.into();
+        self.among_clients(|| Wire::open(from, to))
     }
 
     pub(crate) fn ordinary(&self) -> Wire {
