@@ -1,5 +1,7 @@
 //! Clients that know nothing of the gate, captured by the rule sets as they are shipped.
 
+mod claims;
+
 use std::net::SocketAddr;
 
 use rustix::process::Signal;

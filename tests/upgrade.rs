@@ -12,6 +12,7 @@ use crate::harness::client::{Wire, client_hello};
 use crate::harness::eventually;
 use crate::harness::load::{Errand, Load};
 use crate::harness::manager::Manager;
+use crate::harness::netns::{Capture, Family};
 use crate::harness::origin::echo;
 use crate::harness::proxy::octroi;
 use crate::harness::tools::finish;
@@ -492,4 +493,28 @@ fn every_flow_is_decided_and_closed_once(world: &World, flows: u64) {
     });
     assert_eq!(decided.len() as u64, flows);
     assert_eq!(decided, closed);
+}
+
+/// Sockets that take connections to any address stay what they are in the hands of the next gate.
+#[test]
+fn a_capturing_gate_is_replaced_under_its_clients() {
+    for by in Capture::BOTH {
+        let mut scene = scene(Plan::on_gateway().captured(by));
+        scene.world.origin("long.example", 10, 8443, echo());
+        let hello = client_hello(Some("long.example"));
+        let tunnel = |world: &World, family: Family| {
+            let to = (family.origin(10), 8443).into();
+            let mut wire = world.straight(family.client(201), to);
+            wire.send(&hello);
+            wire.exactly(hello.len());
+            wire
+        };
+        let mut old = Family::BOTH.map(|family| tunnel(&scene.world, family));
+        scene.upgraded();
+        let mut new = Family::BOTH.map(|family| tunnel(&scene.world, family));
+        for wire in old.iter_mut().chain(&mut new) {
+            relays(wire);
+        }
+        assert_eq!(scene.count("done"), 1, "{by:?}");
+    }
 }

@@ -105,22 +105,38 @@ impl Passage {
         original: OriginalDst,
         hello: Hello,
     ) -> Self {
-        let target = match &hello {
-            Hello::Name { name, .. } => Host::Name(name.clone()),
-            _ => Host::Address(original.ip()),
-        };
         let opened = Opened {
             source: client.source.clone(),
             client_port: client.address.port(),
             balancer: client.balancer,
             protocol: Protocol::Captured,
             method: String::new(),
-            target,
+            target: captured_target(original, &hello),
             port: original.port(),
             original: Some(original.ip()),
             user_agent: None,
         };
         Self::begin(gate, opened, None, Some(hello))
+    }
+
+    /// Whether such a connection would pass, by what is known before anything is resolved. It is no flow yet, and
+    /// nothing is recorded.
+    #[must_use]
+    pub fn would_pass(gate: &Gate, client: &Client, original: OriginalDst, hello: Hello) -> bool {
+        let evidence = Evidence {
+            source: client.source.clone(),
+            protocol: Protocol::Captured,
+            target: captured_target(original, &hello),
+            port: original.port(),
+            original: Some(original.ip()),
+            host: None,
+            hello: Some(hello),
+            resolution: None,
+        };
+        let ours = evidence.ours(&gate.dialler.own);
+        let flow = evidence.flow(&gate.config.upstream.forbid, &ours);
+        let decision = gate.policy.policy().judge(&flow, Timestamp::now());
+        decision.verdict() == Verdict::Allow
     }
 
     fn begin(gate: &Arc<Gate>, opened: Opened, host: Option<Host>, hello: Option<Hello>) -> Self {
@@ -363,6 +379,14 @@ impl Passage {
     /// Ends the flow.
     pub fn close(self, close: Close) {
         self.entry.close(close);
+    }
+}
+
+/// What a captured connection is about: the name it presents, else the address that it was on its way to.
+fn captured_target(original: OriginalDst, hello: &Hello) -> Host {
+    match hello {
+        Hello::Name { name, .. } => Host::Name(name.clone()),
+        _ => Host::Address(original.ip()),
     }
 }
 

@@ -25,8 +25,9 @@ pub(super) enum Spoken {
     Gone,
 }
 
-/// Waits for what the client says first. Where TLS is awaited its first words are waited for as a ClientHello is;
-/// elsewhere it may be one that waits for the server.
+/// Waits for what the client says first. Where TLS is awaited its first words are waited for as a ClientHello is.
+/// Elsewhere it may be one that waits for the server, and is not kept waiting where that may pass; where it may not,
+/// a slow client loses nothing by being waited for.
 pub(super) async fn first_words(gate: &Gate, client: &mut Client, original: OriginalDst) -> Spoken {
     let limits = &gate.config.limits;
     let expects_tls = expects_tls(gate, client, original.port());
@@ -34,12 +35,22 @@ pub(super) async fn first_words(gate: &Gate, client: &mut Client, original: Orig
         true => limits.hello_timeout,
         false => limits.inspect_delay,
     };
-    let (stream, buffer) = (&mut client.stream, &mut client.buffer);
     let unexpected = |hello| match expects_tls {
         true => Spoken::Hello(hello),
         false => Spoken::Hello(Hello::NotExpected),
     };
-    match first_words::listen(stream, buffer, limits.head, wait).await {
+    let (stream, buffer) = (&mut client.stream, &mut client.buffer);
+    let mut words = first_words::listen(stream, buffer, limits.head, wait).await;
+    if words == FirstWords::Silence && !expects_tls {
+        let passes = Passage::would_pass(gate, client, original, Hello::NotExpected);
+        let more = limits.head_timeout.saturating_sub(wait);
+        if !passes {
+            let (stream, buffer) = (&mut client.stream, &mut client.buffer);
+            words = first_words::listen(stream, buffer, limits.head, more).await;
+        }
+    }
+    let (stream, buffer) = (&mut client.stream, &mut client.buffer);
+    match words {
         FirstWords::Gone => Spoken::Gone,
         FirstWords::Http => Spoken::Http,
         FirstWords::Other => unexpected(Hello::NotTls),
