@@ -18,6 +18,7 @@ mod commands;
 mod dashboards;
 mod evidence;
 mod explicit;
+mod hellos;
 mod incident;
 mod ledger;
 mod limits;
