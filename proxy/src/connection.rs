@@ -6,8 +6,10 @@ use std::time::Duration;
 use octroi_policy::flow::Protocol;
 use octroi_wire::client_hello::alert_access_denied;
 use octroi_wire::head::{Framing, Head, Persistence};
+use octroi_wire::second_hello::SecondHello;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::client_hello::{self, Patience, Peeked};
 use crate::fault;
@@ -16,7 +18,7 @@ use crate::ledger::Rejected;
 use crate::linger::linger;
 use crate::listener::{Client, Front};
 use crate::passage::{Passage, Stopped};
-use crate::relay;
+use crate::relay::{self, End, Opening};
 use crate::reply::{After, ESTABLISHED, Reply};
 use crate::request::{self, Refused, Request, Turn};
 use crate::selfservice::Page;
@@ -89,47 +91,63 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
         Ok(permit) => permit,
         Err(stopped) => return refuse(client, passage, &stopped).await,
     };
-    let mut origin = match gate.dialler.connect(&permit).await {
+    let origin = match gate.dialler.connect(&permit).await {
         Ok(origin) => origin,
         Err(error) => return refuse(client, passage, &error.into()).await,
     };
     if establish(&mut client).await.is_err() {
         return passage.close_abandoned();
     }
+    let mut second = None;
     if passage.awaits_hello() {
         let limits = &gate.config.limits;
         let patience = Patience {
             timeout: limits.hello_timeout,
             most: limits.client_hello,
         };
-        match client_hello::peek(
-            &mut client.stream,
-            &mut client.buffer,
-            passage.target(),
-            patience,
-        )
-        .await
-        {
-            Peeked::Gone => return passage.close_abandoned(),
-            Peeked::Hello(hello) => {
+        let stream = &mut client.stream;
+        match client_hello::peek(stream, &mut client.buffer, passage.target(), patience).await {
+            (Peeked::Gone, _) => return passage.close_abandoned(),
+            (Peeked::Hello(hello), follows) => {
+                second = follows;
                 if let Err(stopped) = passage.judge_hello(hello) {
                     return hang_up(client, passage, &stopped).await;
                 }
             }
         }
     }
+    relay(gate, client, origin, passage, second).await;
+}
+
+/// Relays a permitted tunnel to its end. Where a second hello may follow the first, it must say
+/// the same.
+async fn relay(
+    gate: &Gate,
+    mut client: Client,
+    mut origin: TcpStream,
+    passage: Passage,
+    second: Option<SecondHello>,
+) {
     let tunnel = passage.into_tunnel(origin.peer_addr().ok().map(|address| address.ip()));
-    let replay = client.buffer.freeze();
-    let idle = gate.config.limits.idle_timeout;
+    let limits = &gate.config.limits;
+    let opening = Opening {
+        read: client.buffer.split().freeze(),
+        second,
+        hello_timeout: limits.hello_timeout,
+    };
     let relayed = relay::run(
         &mut client.stream,
         &mut origin,
-        replay,
-        idle,
+        opening,
+        limits.idle_timeout,
         tunnel.stopped(),
     )
     .await;
     tunnel.close(&relayed);
+    if matches!(relayed.end, End::SecondHello(_)) {
+        drop(origin);
+        alert(client).await;
+    }
 }
 
 /// One plain HTTP request; the client comes back if it may ask again.
@@ -171,16 +189,19 @@ async fn refuse(client: Client, passage: Passage, stopped: &Stopped) {
 /// Ends a tunnel that the ClientHello denied: TLS clients hear why.
 async fn hang_up(mut client: Client, passage: Passage, stopped: &Stopped) {
     passage.close_stopped(stopped);
-    if client_hello::speaks_tls(&client.buffer)
-        && client
-            .stream
-            .write_all(&alert_access_denied())
-            .await
-            .is_err()
-    {
-        return;
+    if client_hello::speaks_tls(&client.buffer) {
+        alert(client).await;
+    } else {
+        linger(&mut client.stream, FAREWELL).await;
     }
-    linger(&mut client.stream, FAREWELL).await;
+}
+
+/// Tells a TLS client that it is refused, and ends.
+async fn alert(mut client: Client) {
+    let told = client.stream.write_all(&alert_access_denied()).await;
+    if told.is_ok() {
+        linger(&mut client.stream, FAREWELL).await;
+    }
 }
 
 /// Answers a request that never became a flow.
