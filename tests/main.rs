@@ -30,6 +30,7 @@ mod readme;
 mod rehearsal;
 mod reload;
 mod robustness;
+mod second_hello;
 mod selfservice;
 mod sni;
 mod state;
