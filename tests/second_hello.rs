@@ -9,26 +9,13 @@ use crate::harness::client::Wire;
 use crate::harness::eventually;
 use crate::harness::hello::{Hello, ech, record, records};
 use crate::harness::ledger::{Became, field};
-use crate::harness::origin::{Behaviour, Origin};
+use crate::harness::origin::{Origin, RETRY, retries};
 use crate::harness::tools::{finish, tool};
 use crate::harness::world::{Plan, World};
 
 /// A TLS alert record of level fatal, description access_denied (RFC 8446 section 6).
 const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
-/// What OpenSSL answers to ask for another hello.
-const RETRY: &[u8] = include_bytes!("../proxy/wire/tests/fixtures/answers/openssl-retry.bin");
 const TARGET: &str = "allowed.example";
-
-/// A server of TLS 1.3 that is never content with the first hello.
-fn retries() -> Behaviour {
-    std::sync::Arc::new(|conn| {
-        let mut first = [0; 4096];
-        if let Ok(1..) = conn.read(&mut first) {
-            let _ = conn.write_all(RETRY).and_then(|()| conn.flush());
-            let _ = std::io::copy(conn, &mut std::io::sink());
-        }
-    })
-}
 
 /// A tunnel to that server, past its answer to the first hello.
 fn asked_again(world: &World, first: &Hello) -> (Origin, Wire) {
