@@ -4,6 +4,7 @@ use rustix::process::Signal;
 
 use crate::harness::client::{client_hello, curl};
 use crate::harness::eventually;
+use crate::harness::hello::record;
 use crate::harness::ledger::{Became, field};
 use crate::harness::origin::{
     Origin, answer_after_end, canned, echo, end_first, http, server_first, silent,
@@ -259,16 +260,17 @@ fn the_client_may_end_its_side_first() {
     assert_eq!(wire.connect("half.example:443").status, 200);
     let hello = client_hello(Some("half.example"));
     wire.send(&hello);
-    wire.send("and more");
+    let early = record(23, b"and more");
+    wire.send(&early);
     wire.finish();
-    let expected = format!("received {}", hello.len() + 8);
+    let expected = format!("received {}", hello.len() + early.len());
     assert_eq!(String::from_utf8(wire.rest()).unwrap(), expected);
-    assert_eq!(origin.bytes().len(), hello.len() + 8);
+    assert_eq!(origin.bytes().len(), hello.len() + early.len());
     let line = world.recorded("half.example", "culture", Became::Allowed);
     let close = world.gate.close_of(&line);
     assert_eq!(
         close.text("source.bytes"),
-        (hello.len() + 8).to_string(),
+        (hello.len() + early.len()).to_string(),
         "{close:?}"
     );
 }

@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod disk;
 pub(crate) mod dns;
+pub(crate) mod hello;
 pub(crate) mod ledger;
 pub(crate) mod load;
 pub(crate) mod manager;

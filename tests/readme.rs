@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::harness::client::{Wire, client_hello, with_ech};
 use crate::harness::eventually;
-use crate::harness::origin::{echo, http};
+use crate::harness::origin::{echo, http, retries};
 use crate::harness::pki::Pki;
 use crate::harness::tools::tool;
 use crate::harness::world::{Plan, World, repository};
@@ -214,6 +214,13 @@ fn everything_happens(world: &World) {
     let text = std::fs::read_to_string(&list).unwrap();
     std::fs::write(&list, format!("{text}soon.example\n")).unwrap();
     assert!(revoked.rest().is_empty());
+    // A server asks for another hello, and gets another name.
+    world.origin("retry.example", 13, 443, retries());
+    let mut other = world.wire(from);
+    assert_eq!(other.connect("retry.example:443").status, 200);
+    let names = ["retry.example", "news.example"].map(|name| client_hello(Some(name)));
+    other.send(names.concat());
+    other.rest();
     // More flows of one machine than it may have.
     let mut held: Vec<_> = (0..10).map(|_| world.wire(from)).collect();
     let ask = |wire: &mut Wire| wire.connect("news.example:443").status;
@@ -225,6 +232,7 @@ fn everything_happens(world: &World) {
             "octroi_bytes_total",
             "octroi_certificate_reloads_total",
             "octroi_derogation_uses_total",
+            "octroi_second_hellos_refused_total",
             "octroi_tunnels_revoked_total",
         ];
         let counted = |family: &&str| metrics.total(family, &[]) > 0;

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use octroi_policy::flow::Hello;
 use octroi_policy::name::Host;
 use octroi_wire::client_hello::{ClientHello, HelloReader, Peek, Sni};
+use octroi_wire::second_hello::SecondHello;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
@@ -31,21 +32,30 @@ pub enum Peeked {
 }
 
 /// Reads from `client` until the bytes in `seen` (some may be there already) say what they are.
-/// Every byte read stays in `seen`, to be replayed once it is permitted.
+/// Every byte read stays in `seen`, to be replayed once it is permitted; where another hello may
+/// follow, the relay is to look at what does.
 pub async fn peek<R>(
     client: &mut R,
     seen: &mut BytesMut,
     target: &Host,
     patience: Patience,
-) -> Peeked
+) -> (Peeked, Option<SecondHello>)
 where
     R: AsyncRead + Unpin,
 {
-    let peeked = timeout(patience.timeout, read(client, seen, target, patience.most)).await;
-    peeked.unwrap_or(Peeked::Hello(Hello::Timeout))
+    let mut second = None;
+    let peeking = read(client, seen, target, patience.most, &mut second);
+    let peeked = timeout(patience.timeout, peeking).await;
+    (peeked.unwrap_or(Peeked::Hello(Hello::Timeout)), second)
 }
 
-async fn read<R>(client: &mut R, seen: &mut BytesMut, target: &Host, most: usize) -> Peeked
+async fn read<R>(
+    client: &mut R,
+    seen: &mut BytesMut,
+    target: &Host,
+    most: usize,
+    second: &mut Option<SecondHello>,
+) -> Peeked
 where
     R: AsyncRead + Unpin,
 {
@@ -56,7 +66,10 @@ where
                 Peek::NeedMore => {}
                 Peek::NotTls => return Peeked::Hello(Hello::NotTls),
                 Peek::Malformed(_) => return Peeked::Hello(Hello::Malformed),
-                Peek::Hello(hello) => return Peeked::Hello(understand(&hello, target)),
+                Peek::Hello(hello) => {
+                    *second = SecondHello::after(&hello, reader.length(), most);
+                    return Peeked::Hello(understand(&hello, target));
+                }
             }
         }
         seen.reserve(READ);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use octroi_policy::flow::Protocol;
 use octroi_wire::client_hello::alert_access_denied;
 use octroi_wire::head::{Framing, Head, Persistence};
+use octroi_wire::second_hello::SecondHello;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -17,7 +18,7 @@ use crate::ledger::{FlowId, Rejected};
 use crate::linger::linger;
 use crate::listener::{Client, Front};
 use crate::passage::{Passage, Stopped};
-use crate::relay;
+use crate::relay::{self, End, Opening};
 use crate::reply::{After, ESTABLISHED, Reply};
 use crate::request::{self, Refused, Request, Turn};
 use crate::selfservice::Page;
@@ -35,7 +36,9 @@ pub async fn handle(front: &Front, mut client: Client, shutdown: &ShutdownWatch)
     if let Some(original) = client.original {
         match captured::first_words(gate, &mut client, original).await {
             Spoken::Http => {}
-            Spoken::Hello(hello) => return captured::tunnel(gate, client, original, hello).await,
+            Spoken::Other(opening) => {
+                return captured::tunnel(gate, client, original, opening).await;
+            }
             Spoken::Gone => return,
         }
     }
@@ -114,45 +117,56 @@ async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
     if establish(&mut client).await.is_err() {
         return passage.close_abandoned();
     }
+    let mut second = None;
     if passage.awaits_hello() {
         let limits = &gate.config.limits;
         let patience = Patience {
             timeout: limits.hello_timeout,
             most: limits.client_hello,
         };
-        match client_hello::peek(
-            &mut client.stream,
-            &mut client.buffer,
-            passage.target(),
-            patience,
-        )
-        .await
-        {
-            Peeked::Gone => return passage.close_abandoned(),
-            Peeked::Hello(hello) => {
+        let stream = &mut client.stream;
+        match client_hello::peek(stream, &mut client.buffer, passage.target(), patience).await {
+            (Peeked::Gone, _) => return passage.close_abandoned(),
+            (Peeked::Hello(hello), follows) => {
+                second = follows;
                 if let Err(stopped) = passage.judge_hello(hello) {
                     return hang_up(client, passage, &stopped).await;
                 }
             }
         }
     }
-    relay(gate, client, passage, origin).await;
+    relay(gate, client, origin, passage, second).await;
 }
 
-/// What is permitted goes on, beginning with what was read.
-async fn relay(gate: &Gate, mut client: Client, passage: Passage, mut origin: TcpStream) {
+/// Relays a permitted tunnel to its end. Where a second hello may follow the first, it must say
+/// the same.
+async fn relay(
+    gate: &Gate,
+    mut client: Client,
+    mut origin: TcpStream,
+    passage: Passage,
+    second: Option<SecondHello>,
+) {
     let tunnel = passage.into_tunnel(origin.peer_addr().ok().map(|address| address.ip()));
-    let replay = client.buffer.freeze();
-    let idle = gate.config.limits.idle_timeout;
+    let limits = &gate.config.limits;
+    let opening = Opening {
+        read: client.buffer.split().freeze(),
+        second,
+        hello_timeout: limits.hello_timeout,
+    };
     let relayed = relay::run(
         &mut client.stream,
         &mut origin,
-        replay,
-        idle,
+        opening,
+        limits.idle_timeout,
         tunnel.stopped(),
     )
     .await;
     tunnel.close(&relayed);
+    if matches!(relayed.end, End::SecondHello(_)) {
+        drop(origin);
+        alert(client).await;
+    }
 }
 
 /// One plain HTTP request; the client comes back if it may ask again.
@@ -194,17 +208,19 @@ async fn refuse(client: Client, passage: Passage, stopped: &Stopped) {
 /// Ends a tunnel that does not go on: TLS clients that are denied hear why.
 async fn hang_up(mut client: Client, passage: Passage, stopped: &Stopped) {
     passage.close_stopped(stopped);
-    if matches!(stopped, Stopped::Denied(_))
-        && client_hello::speaks_tls(&client.buffer)
-        && client
-            .stream
-            .write_all(&alert_access_denied())
-            .await
-            .is_err()
-    {
-        return;
+    if matches!(stopped, Stopped::Denied(_)) && client_hello::speaks_tls(&client.buffer) {
+        alert(client).await;
+    } else {
+        linger(&mut client.stream, FAREWELL).await;
     }
-    linger(&mut client.stream, FAREWELL).await;
+}
+
+/// Tells a TLS client that it is refused, and ends.
+async fn alert(mut client: Client) {
+    let told = client.stream.write_all(&alert_access_denied()).await;
+    if told.is_ok() {
+        linger(&mut client.stream, FAREWELL).await;
+    }
 }
 
 /// Answers a request that never became a flow.

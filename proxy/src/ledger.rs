@@ -166,6 +166,8 @@ pub enum CloseReason {
     Reset,
     /// It was permitted, and is no more: the policy was replaced, or a date in it passed.
     Revoked,
+    /// The first hello was permitted, and the second one does not say the same.
+    SecondHello,
     /// The gate stops.
     Drained,
     /// The flow ended in the middle of the gate's work.
@@ -185,6 +187,7 @@ impl CloseReason {
             CloseReason::IdleTimeout => "idle-timeout",
             CloseReason::Reset => "reset",
             CloseReason::Revoked => "revoked",
+            CloseReason::SecondHello => "second-hello",
             CloseReason::Drained => "drained",
             CloseReason::Aborted => "aborted",
         }

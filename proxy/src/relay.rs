@@ -15,10 +15,24 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 
 mod buffer;
+mod second;
 #[cfg(test)]
 mod tests;
 
 use buffer::Buffer;
+use octroi_wire::second_hello::SecondHello;
+use second::Watched;
+
+/// What a tunnel begins with.
+#[derive(Debug)]
+pub struct Opening {
+    /// What was read of the client: it goes to the origin before anything else from there.
+    pub read: Bytes,
+    /// Looks at what follows a first hello among these bytes, where another one may follow.
+    pub second: Option<SecondHello>,
+    /// How long another hello may take.
+    pub hello_timeout: Duration,
+}
 
 /// One end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +63,8 @@ pub enum End {
     Idle,
     /// We ended it.
     Stopped(Stop),
+    /// The client's second hello says something else than the first, or is none; the word for it.
+    SecondHello(&'static str),
 }
 
 /// What a tunnel carried.
@@ -63,11 +79,11 @@ pub struct Relayed {
 }
 
 /// Relays until both ends have closed, one breaks, nothing moves for `idle_timeout`, or `stop`
-/// says so. `replay` goes to the origin before anything else from the client.
+/// says so, or the client's second hello is refused.
 pub async fn run<C, O>(
     client: &mut C,
     origin: &mut O,
-    replay: Bytes,
+    opening: Opening,
     idle_timeout: Duration,
     stop: impl Future<Output = Stop>,
 ) -> Relayed
@@ -75,6 +91,7 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     O: AsyncRead + AsyncWrite + Unpin,
 {
+    let (mut client, replay) = Watched::new(client, opening);
     let mut tunnel = Tunnel::new(Buffer::holding(replay));
     let mut stop = pin!(stop);
     let timer = pin!(sleep(idle_timeout));
@@ -84,7 +101,7 @@ where
             return Poll::Ready(End::Stopped(stop));
         }
         let moved = tunnel.moved();
-        if let Poll::Ready(end) = tunnel.poll(cx, client, origin) {
+        if let Poll::Ready(end) = tunnel.poll(cx, &mut client, origin) {
             return Poll::Ready(end);
         }
         if tunnel.moved() != moved {
@@ -96,7 +113,7 @@ where
     Relayed {
         up: tunnel.up.bytes,
         down: tunnel.down.bytes,
-        end,
+        end: client.refused().map_or(end, End::SecondHello),
     }
 }
 

@@ -213,6 +213,21 @@ pub(crate) fn end_first(farewell: &'static str) -> Behaviour {
     })
 }
 
+/// What OpenSSL answers to ask for another ClientHello (RFC 8446 section 4.1.4).
+pub(crate) const RETRY: &[u8] =
+    include_bytes!("../../proxy/wire/tests/fixtures/answers/openssl-retry.bin");
+
+/// A server of TLS 1.3 that is never content with the first hello.
+pub(crate) fn retries() -> Behaviour {
+    Arc::new(|conn| {
+        let mut first = [0; 4096];
+        if let Ok(1..) = conn.read(&mut first) {
+            let _ = conn.write_all(RETRY).and_then(|()| conn.flush());
+            let _ = std::io::copy(conn, &mut std::io::sink());
+        }
+    })
+}
+
 /// Answers the first head with exactly these bytes, then closes.
 pub(crate) fn canned(answer: &'static str) -> Behaviour {
     Arc::new(move |conn| {

@@ -38,7 +38,7 @@ async fn peeked(early: &[u8], bytes: &[u8], close: bool) -> (Peeked, BytesMut) {
         let _ = client.write_all(&sent).await;
         (!close).then_some(client)
     });
-    let peeked = peek(&mut gate, &mut seen, &target(), PATIENCE).await;
+    let (peeked, _) = peek(&mut gate, &mut seen, &target(), PATIENCE).await;
     drop(gate);
     sender.await.unwrap();
     (peeked, seen)
@@ -106,7 +106,7 @@ async fn silence_and_dripping_run_into_one_and_the_same_time_out() {
         }
     });
     let mut seen = BytesMut::new();
-    let peeked = peek(&mut gate, &mut seen, &target(), PATIENCE).await;
+    let (peeked, _) = peek(&mut gate, &mut seen, &target(), PATIENCE).await;
     assert_eq!(peeked, Peeked::Hello(Hello::Timeout));
     assert!((9..=11).contains(&seen.len()), "{}", seen.len());
     drop(gate);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use octroi_policy::flow::Hello;
 use octroi_policy::name::Host;
+use octroi_wire::second_hello::SecondHello;
 
 use super::{FAREWELL, hang_up, record, relay};
 use crate::addr::OriginalDst;
@@ -19,10 +20,29 @@ use crate::passage::{Passage, expects_tls};
 pub(super) enum Spoken {
     /// Plain HTTP: it is read request by request, for the whole connection.
     Http,
-    /// Anything else, by what its first bytes show.
-    Hello(Hello),
+    /// Anything else.
+    Other(Opening),
     /// It ended without a word.
     Gone,
+}
+
+/// How a captured connection that speaks no plain HTTP begins.
+pub(super) struct Opening {
+    /// What its first bytes show.
+    hello: Hello,
+    /// What may follow a hello.
+    second: Option<SecondHello>,
+}
+
+impl Opening {
+    /// `hello` where TLS is awaited; elsewhere the lack of it says nothing.
+    fn without_name(hello: Hello, expects_tls: bool, second: Option<SecondHello>) -> Self {
+        let hello = match expects_tls {
+            true => hello,
+            false => Hello::NotExpected,
+        };
+        Self { hello, second }
+    }
 }
 
 /// Waits for what the client says first. Where TLS is awaited its first words are waited for as a ClientHello is.
@@ -35,10 +55,8 @@ pub(super) async fn first_words(gate: &Gate, client: &mut Client, original: Orig
         true => limits.hello_timeout,
         false => limits.inspect_delay,
     };
-    let unexpected = |hello| match expects_tls {
-        true => Spoken::Hello(hello),
-        false => Spoken::Hello(Hello::NotExpected),
-    };
+    let unexpected =
+        |hello, second| Spoken::Other(Opening::without_name(hello, expects_tls, second));
     let (stream, buffer) = (&mut client.stream, &mut client.buffer);
     let mut words = first_words::listen(stream, buffer, limits.head, wait).await;
     if words == FirstWords::Silence && !expects_tls {
@@ -53,8 +71,8 @@ pub(super) async fn first_words(gate: &Gate, client: &mut Client, original: Orig
     match words {
         FirstWords::Gone => Spoken::Gone,
         FirstWords::Http => Spoken::Http,
-        FirstWords::Other => unexpected(Hello::NotTls),
-        FirstWords::Silence => unexpected(Hello::Timeout),
+        FirstWords::Other => unexpected(Hello::NotTls, None),
+        FirstWords::Silence => unexpected(Hello::Timeout, None),
         FirstWords::Tls => {
             let patience = Patience {
                 timeout: limits.hello_timeout,
@@ -62,17 +80,23 @@ pub(super) async fn first_words(gate: &Gate, client: &mut Client, original: Orig
             };
             let target = Host::Address(original.ip());
             match client_hello::peek(stream, buffer, &target, patience).await {
-                Peeked::Gone => Spoken::Gone,
+                (Peeked::Gone, _) => Spoken::Gone,
                 // A hello without a name is no worse than no hello where none is awaited.
-                Peeked::Hello(Hello::Absent) => unexpected(Hello::Absent),
-                Peeked::Hello(hello) => Spoken::Hello(hello),
+                (Peeked::Hello(Hello::Absent), second) => unexpected(Hello::Absent, second),
+                (Peeked::Hello(hello), second) => Spoken::Other(Opening { hello, second }),
             }
         }
     }
 }
 
 /// What was said first is judged with the name or address that it is for; then we dial, and relay.
-pub(super) async fn tunnel(gate: &Arc<Gate>, client: Client, original: OriginalDst, hello: Hello) {
+pub(super) async fn tunnel(
+    gate: &Arc<Gate>,
+    client: Client,
+    original: OriginalDst,
+    opening: Opening,
+) {
+    let Opening { hello, second } = opening;
     if gate.ledger.admit().await.is_err() {
         return leave(gate, client).await;
     }
@@ -82,7 +106,7 @@ pub(super) async fn tunnel(gate: &Arc<Gate>, client: Client, original: OriginalD
         Err(stopped) => return hang_up(client, passage, &stopped).await,
     };
     match gate.dialler.connect(&permit).await {
-        Ok(origin) => relay(gate, client, passage, origin).await,
+        Ok(origin) => relay(gate, client, origin, passage, second).await,
         Err(error) => hang_up(client, passage, &error.into()).await,
     }
 }

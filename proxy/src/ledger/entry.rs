@@ -137,8 +137,10 @@ impl Entry {
         if let Some(active) = self.active.take() {
             active.dec();
         }
-        if close.reason == CloseReason::Revoked {
-            self.ledger.metrics.tunnel_revoked(&labels);
+        match close.reason {
+            CloseReason::Revoked => self.ledger.metrics.tunnel_revoked(&labels),
+            CloseReason::SecondHello => self.ledger.metrics.second_hello_refused(&labels),
+            _ => {}
         }
         if let Some(limited) = &self.limited {
             self.ledger.metrics.limited(limited.reason(), &labels);

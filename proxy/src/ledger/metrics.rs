@@ -65,6 +65,7 @@ pub struct Metrics {
     bytes: Counters<3>,
     tunnels_active: Family<IntGaugeVec, 1>,
     tunnels_revoked: Counters<1>,
+    second_hellos_refused: Counters<1>,
     limited: Counters<2>,
     decision_seconds: Histogram,
     setup_seconds: Histogram,
@@ -224,6 +225,16 @@ impl Metrics {
                     r,
                     "octroi_tunnels_revoked_total",
                     "Open tunnels ended because the policy in force permits them no more.",
+                    &["ministry"],
+                )?,
+                &[&[0]],
+                b,
+            ),
+            second_hellos_refused: Family::new(
+                counters(
+                    r,
+                    "octroi_second_hellos_refused_total",
+                    "Tunnels ended because a ClientHello after the first one did not say the same.",
                     &["ministry"],
                 )?,
                 &[&[0]],
@@ -519,6 +530,10 @@ impl Metrics {
 
     pub(super) fn tunnel_revoked(&self, labels: &Labels) {
         count(&self.tunnels_revoked, [labels.ministry.clone()], 1);
+    }
+
+    pub(super) fn second_hello_refused(&self, labels: &Labels) {
+        count(&self.second_hellos_refused, [labels.ministry.clone()], 1);
     }
 }
 

@@ -65,10 +65,15 @@ impl Tunnel {
             _place,
             ..
         } = self;
+        let detail = match relayed.end {
+            End::SecondHello(word) => Some(word),
+            _ => None,
+        };
         let (reason, by) = match relayed.end {
             End::Closed(side) => (CloseReason::Finished, side.into()),
             End::Broken(side, _) => (CloseReason::Reset, side.into()),
             End::Idle => (CloseReason::IdleTimeout, ClosedBy::Gate),
+            End::SecondHello(_) => (CloseReason::SecondHello, ClosedBy::Gate),
             End::Stopped(Stop::Shutdown) => (CloseReason::Drained, ClosedBy::Gate),
             End::Stopped(Stop::Revoked) => {
                 if let Some(revocation) = member.revocation() {
@@ -79,7 +84,7 @@ impl Tunnel {
         };
         entry.close(Close {
             reason,
-            detail: None,
+            detail,
             by,
             bytes_up: relayed.up,
             bytes_down: relayed.down,

@@ -15,17 +15,20 @@ fn tunnel(
 ) -> (DuplexStream, DuplexStream, JoinHandle<Relayed>) {
     let (client, mut inner) = duplex(64);
     let (origin, mut outer) = duplex(64);
-    let relay = tokio::spawn(async move {
-        run(
-            &mut inner,
-            &mut outer,
-            Bytes::from_static(replay),
-            idle,
-            pending(),
-        )
-        .await
-    });
+    let relay =
+        tokio::spawn(
+            async move { run(&mut inner, &mut outer, opening(replay), idle, pending()).await },
+        );
     (client, origin, relay)
+}
+
+/// Nothing is watched for.
+fn opening(read: &'static [u8]) -> Opening {
+    Opening {
+        read: Bytes::from_static(read),
+        second: None,
+        hello_timeout: HOUR,
+    }
 }
 
 async fn read_all(stream: &mut DuplexStream) -> Vec<u8> {
@@ -126,7 +129,7 @@ async fn it_stops_when_told_and_says_why() {
     let (tell, told) = oneshot::channel();
     let relay = tokio::spawn(async move {
         let stop = async { told.await.unwrap() };
-        run(&mut inner, &mut outer, Bytes::new(), HOUR, stop).await
+        run(&mut inner, &mut outer, opening(b""), HOUR, stop).await
     });
     tell.send(Stop::Revoked).unwrap();
     assert!(matches!(

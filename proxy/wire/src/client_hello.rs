@@ -11,10 +11,8 @@ mod message;
 use octroi_policy::{DomainName, NameError};
 use std::net::IpAddr;
 
-/// A record of type handshake (RFC 8446 §5.1).
-const HANDSHAKE: u8 = 22;
-/// The longest fragment of a plaintext record (RFC 8446 §5.1).
-const MAX_FRAGMENT: usize = 1 << 14;
+use crate::record::{HANDSHAKE, MAX_FRAGMENT};
+
 /// The handshake type of a ClientHello (RFC 8446 §4).
 const CLIENT_HELLO: u8 = 1;
 
@@ -168,6 +166,12 @@ impl HelloReader {
             Ok(peek) => peek,
             Err(malformed) => Peek::Malformed(malformed),
         }
+    }
+
+    /// How many bytes the hello has, once it is there: what stands behind them is not of it.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.done
     }
 
     fn advance(&mut self, seen: &[u8]) -> Result<Peek, Malformed> {

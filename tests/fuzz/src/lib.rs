@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | [`head`] | a request head | one answer in any split; a sloppy second reader sees the same request, before and after it is written anew |
 //! | [`client_hello`] | the first bytes of a client | one answer in any split and any records; where rustls names a host so do we, or a listed difference holds |
+//! | [`second_hello`] | what a client sends behind its first hello, and what its server answers | one answer in any split; what passes is what a plain walk over the whole finds harmless, or the same hello again |
 //! | [`dns`] | a DNS message, or records from a small zone | the chain and addresses of a naive walk; nothing out of bailiwick; any order |
 //! | [`name`] | a text | canonical or refused; read again the same; never what `inet_aton` takes for an address; suffixes end at a dot |
 //! | [`address`] | an address and a spelling | in every place that address or a refusal; no carrier leads to a forbidden one |
@@ -26,3 +27,4 @@ pub mod list;
 pub mod matcher;
 pub mod name;
 pub mod proxy_header;
+pub mod second_hello;
