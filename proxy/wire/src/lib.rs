@@ -4,6 +4,7 @@
 //! | module | bytes | becomes |
 //! | --- | --- | --- |
 //! | [`head`] | an HTTP/1.1 request head | [`Head`]: target, Host, framing; written anew for the origin |
+//! | [`body`] | the body of a request | where it ends |
 //! | [`client_hello`] | the first flight of a TLS client | [`ClientHello`]: SNI, ALPN, ECH, versions |
 //! | [`proxy_header`] | a balancer's PROXY header | [`Sender`]: whose connection it passes on |
 //! | [`dns`] | the records of an answer | [`Answer`]: the chain of names and the addresses |
@@ -21,11 +22,13 @@
     )
 )]
 
+pub mod body;
 pub mod client_hello;
 pub mod dns;
 pub mod head;
 pub mod proxy_header;
 
+pub use body::{BodyError, BodyReader};
 pub use client_hello::{ClientHello, HelloReader, Peek, Sni};
 pub use dns::{Answer, AnswerError};
 pub use head::{Framing, Head, HeadError, HeadReader, Scheme, Target};
