@@ -12,6 +12,9 @@ use crate::head::Framing;
 /// Hexadecimal digits of a chunk's size: as many as 64 bits have.
 const MAX_DIGITS: usize = 16;
 
+/// The largest chunk: other readers count with a sign.
+const MAX_SIZE: u64 = i64::MAX as u64;
+
 /// The most bytes of the extensions of one chunk. They mean nothing to anybody and are dropped.
 pub const MAX_EXTENSION: usize = 1024;
 
@@ -21,7 +24,8 @@ pub const MAX_TRAILERS: usize = 8 * 1024;
 /// Why a chunked body is refused; in every case the client is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// The size of a chunk is not 1 to 16 hexadecimal digits, at once followed by `;` or CR LF.
+    /// The size of a chunk is not 1 to 16 hexadecimal digits, below 2^63, at once followed by `;`
+    /// or CR LF.
     #[error("the size of a chunk is not a plain hexadecimal number")]
     Size,
     /// A control character in an extension, a line break that is not CR LF, or no end of it.
@@ -168,8 +172,9 @@ impl BodyReader {
                 digits: digits + 1,
                 size: size << 4 | u64::from(digit),
             },
-            (None, b'\r') if digits > 0 => State::SizeEnd(size),
-            (None, b';') if digits > 0 => {
+            _ if digits == 0 || size > MAX_SIZE => State::Broken(BodyError::Size),
+            (None, b'\r') => State::SizeEnd(size),
+            (None, b';') => {
                 self.extra = 0;
                 State::Extension(size)
             }

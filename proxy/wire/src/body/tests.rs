@@ -61,6 +61,8 @@ fn a_chunk_that_two_readers_read_otherwise_is_none() {
         ("3\r3\r\n", E::Size),
         ("00000000000000003\r\n", E::Size),
         ("10000000000000003\r\n", E::Size),
+        ("8000000000000000\r\n", E::Size),
+        ("FFFFFFFFFFFFFFFF;a\r\n", E::Size),
         ("3;a\n", E::Extension),
         ("3;a\0\r\n", E::Extension),
         ("3;a\u{7f}\r\n", E::Extension),
@@ -79,6 +81,8 @@ fn a_chunk_that_two_readers_read_otherwise_is_none() {
         let found = taken(Framing::Chunked, body.as_bytes());
         assert_eq!(found, Err(expected), "{body:?}");
     }
+    let largest = taken(Framing::Chunked, b"7fffffffffffffff\r\na");
+    assert_eq!(largest, Ok((19, false)));
     let mut reader = BodyReader::new(Framing::Chunked);
     assert_eq!(reader.read(b"g"), Err(BodyError::Size));
     assert_eq!(

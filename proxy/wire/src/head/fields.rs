@@ -58,7 +58,12 @@ impl Head {
     }
 
     fn content_length(&self) -> Result<Option<u64>, HeadError> {
-        self.number("content-length", HeadError::ContentLength)
+        let length = self.number("content-length", HeadError::ContentLength)?;
+        // Other readers count with a sign.
+        match length {
+            Some(length) if i64::try_from(length).is_err() => Err(HeadError::ContentLength),
+            length => Ok(length),
+        }
     }
 
     /// RFC 9110 §7.6.2: with other methods it means nothing. (TRACE is not served.)
