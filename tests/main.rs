@@ -18,6 +18,7 @@ mod commands;
 mod dashboards;
 mod evidence;
 mod explicit;
+mod http;
 mod incident;
 mod ledger;
 mod limits;

@@ -14,7 +14,7 @@ use crate::addr::OriginalDst;
 use crate::config::Limits;
 use crate::fault::{self, Fault};
 use crate::listener::Client;
-use crate::reply::Audience;
+use crate::reply::{Audience, pseudonym};
 
 /// How long a new client is waited for once the gate leaves: longer than any way to it.
 const FIRST_WORDS: Duration = Duration::from_secs(1);
@@ -66,9 +66,13 @@ impl Request {
     /// What a head wants of a proxy.
     ///
     /// # Errors
-    /// A fault for what no proxy serves: origin form, `*`, `https` without a tunnel, TRACE.
+    /// A fault for what no proxy serves: origin form, `*`, `https` without a tunnel, TRACE; and
+    /// for what came through this gate before.
     pub fn new(head: Box<Head>) -> Result<Self, Refused> {
         let audience = audience(&head);
+        if head.came_through(pseudonym()) {
+            return Err(Refused::new(fault::VIA_LOOP, audience));
+        }
         let (protocol, target, port) = match &head.target {
             Target::Authority(Authority { host, port }) => {
                 (Protocol::Connect, host, port.unwrap_or(443))

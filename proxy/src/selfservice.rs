@@ -18,14 +18,20 @@ use crate::request::audience;
 pub enum Page {
     /// `/`: what the client was refused of late.
     Refusals,
+    /// OPTIONS that may go no further: an answer about the gate (RFC 9110 section 7.6.2).
+    Options,
     /// `/proxy.pac`, and `/wpad.dat`, where browsers look for it unasked.
     Pac,
 }
 
 impl Page {
-    /// The page that a request asks for, if it asks for one: origin form, GET or HEAD.
+    /// The page that a request asks for, if it asks for one: origin form, GET or HEAD; or OPTIONS
+    /// that ends here.
     #[must_use]
     pub fn of(head: &Head) -> Option<Self> {
+        if head.max_forwards == Some(0) {
+            return Some(Self::Options);
+        }
         let Target::Origin(target) = &head.target else {
             return None;
         };
@@ -45,6 +51,7 @@ impl Page {
     pub fn reply(self, gate: &Gate, client: &Client, head: &Head) -> Reply {
         match self {
             Self::Refusals => refusals(gate, client, head),
+            Self::Options => Reply::options(),
             Self::Pac => Reply::pac(pac::text(&gate.config.pac, client.local, client.transport)),
         }
     }

@@ -9,6 +9,7 @@ use super::*;
 use octroi_wire::proxy_header::Transport;
 
 use crate::addr::{ClientAddr, LocalAddr};
+use crate::upstream::Lane;
 
 fn parsed(text: &str) -> Result<Request, Refused> {
     match octroi_wire::head::read(text.as_bytes(), 64 * 1024).unwrap() {
@@ -57,6 +58,9 @@ fn a_request_says_what_it_is_for() {
 
 #[test]
 fn what_no_proxy_serves_is_refused_in_its_own_words() {
+    let via = crate::reply::pseudonym();
+    let again =
+        |line: &str| format!("{line} HTTP/1.1\r\nHost: a.example\r\nVia: 1.1 {via}\r\n\r\n");
     for (text, fault) in [
         (
             "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -74,6 +78,8 @@ fn what_no_proxy_serves_is_refused_in_its_own_words() {
             "TRACE http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
             fault::METHOD,
         ),
+        (&again("GET http://a.example/"), fault::VIA_LOOP),
+        (&again("CONNECT a.example:443"), fault::VIA_LOOP),
     ] {
         let refused = parsed(text).unwrap_err();
         assert_eq!(refused.fault, fault, "{text}");
@@ -98,6 +104,7 @@ async fn connected() -> (TcpStream, Client) {
         transport: Transport::Plain,
         local: LocalAddr::new(listener.local_addr().unwrap()),
         listener: "explicit".into(),
+        lane: Lane::draw(),
     };
     (client, gate)
 }
