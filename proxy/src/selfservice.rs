@@ -95,10 +95,29 @@ mod tests {
     use super::*;
 
     fn head(line: &str) -> Box<Head> {
-        let text = format!("{line} HTTP/1.1\r\nHost: anything.example\r\n\r\n");
+        with(line, "")
+    }
+
+    fn with(line: &str, fields: &str) -> Box<Head> {
+        let text = format!("{line} HTTP/1.1\r\nHost: anything.example\r\n{fields}\r\n");
         match read(text.as_bytes(), 4096).unwrap() {
             Status::Complete(head, _) => head,
             Status::NeedMore => panic!("not a whole head: {text}"),
+        }
+    }
+
+    /// RFC 9110 section 7.6.2: whoever counts down to nothing is the last to be asked.
+    #[test]
+    fn options_that_may_go_no_further_are_answered_here() {
+        for (line, hops, expected) in [
+            ("OPTIONS http://a.example/", "0", Some(Page::Options)),
+            ("OPTIONS *", "0", Some(Page::Options)),
+            ("OPTIONS http://a.example/", "1", None),
+            ("GET http://a.example/", "0", None),
+            ("CONNECT a.example:443", "0", None),
+        ] {
+            let head = with(line, &format!("Max-Forwards: {hops}\r\n"));
+            assert_eq!(Page::of(&head), expected, "{line} {hops}");
         }
     }
 

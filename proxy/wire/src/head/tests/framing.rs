@@ -44,7 +44,10 @@ fn the_body_ends_in_one_place_or_the_head_is_refused() {
             &["Transfer-Encoding: gzip, chunked"],
             Err(E::TransferCoding),
         ),
+        (&["Content-Length: 007"], Ok(Framing::Length(7))),
         (&["Transfer-Encoding: xchunked"], Err(E::TransferCoding)),
+        (&["Transfer-Encoding: chunked;q=1"], Err(E::TransferCoding)),
+        (&["Transfer-Encoding: \"chunked\""], Err(E::TransferCoding)),
         (
             &["Transfer-Encoding: chunked, chunked"],
             Err(E::TransferEncoding),
