@@ -113,11 +113,14 @@ impl Request {
     /// connection was on its way to. Without a Host (HTTP/1.0 alone may do without) it is about the address.
     ///
     /// # Errors
-    /// A fault for what is meant for a proxy, for TRACE, and for a request in absolute form that names another
-    /// host or port than the rest of it.
+    /// A fault for what is meant for a proxy, for TRACE, for what came through this gate before, and for a request
+    /// in absolute form that names another host or port than the rest of it.
     pub fn captured(mut head: Box<Head>, original: OriginalDst) -> Result<Self, Refused> {
         let audience = audience(&head);
         let refused = |fault| Err(Refused::new(fault, audience));
+        if head.came_through(pseudonym()) {
+            return refused(fault::VIA_LOOP);
+        }
         match &head.target {
             Target::Authority(_) => return refused(fault::FOREIGN_PROXY),
             _ if head.method == "TRACE" => return refused(fault::METHOD),

@@ -288,6 +288,8 @@ fn a_captured_request_is_for_its_host_on_the_port_it_was_on_its_way_to() {
 
 #[test]
 fn a_captured_request_for_somebody_else_is_refused() {
+    let via = crate::reply::pseudonym();
+    let again = format!("GET / HTTP/1.1\r\nHost: a.example\r\nVia: 1.1 {via}\r\n\r\n");
     for (head, fault) in [
         (
             "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -306,6 +308,7 @@ fn a_captured_request_for_somebody_else_is_refused() {
             fault::MISDIRECTED,
         ),
         ("TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::METHOD),
+        (&again, fault::VIA_LOOP),
     ] {
         assert_eq!(
             captured(head, "192.0.2.9:80").unwrap_err().fault,
