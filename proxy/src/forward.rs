@@ -33,9 +33,11 @@ use crate::reply::pseudonym;
 use crate::request::Request;
 use crate::upstream::{Lane, Peers, Permit};
 
+mod examine;
 mod response;
 mod screen;
 
+use examine::{Allowed, examine};
 use screen::{Screen, Switched};
 
 /// Tries of one request: the second is for a pooled connection that had died.
@@ -294,12 +296,12 @@ impl ProxyHttp for Egress {
     ) -> pingora::Result<()> {
         let Some(exchange) = ctx else { return Ok(()) };
         exchange.interim += usize::from(response.status.is_informational());
-        let allowed = response::Allowed {
+        let allowed = Allowed {
             head: self.gate.config.limits.head,
             switch: exchange.asks_to_switch,
             interim: exchange.interim,
         };
-        response::examine(response, allowed)?;
+        examine(response, allowed)?;
         exchange.answered(response.status, session.as_mut().is_body_done());
         Ok(())
     }
