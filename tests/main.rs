@@ -20,6 +20,7 @@ mod dashboards;
 mod evidence;
 mod explicit;
 mod hellos;
+mod http;
 mod incident;
 mod ledger;
 mod limits;

@@ -78,6 +78,15 @@ pub const METHOD: Fault = Fault::new(
     "The gate does not serve this method.",
 );
 
+/// The request has been here before (RFC 9110 section 7.6.3).
+pub const VIA_LOOP: Fault = Fault::new(
+    502,
+    "via-loop",
+    "proxy_loop_detected",
+    "La requête est déjà passée par cette passerelle : elle tourne en rond.",
+    "The request came through this gate before: it goes round in circles.",
+);
+
 /// The audit log cannot be written, and the operator chose to refuse what cannot be recorded.
 pub const UNRECORDED: Fault = Fault::new(
     503,

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::BytesMut;
-use octroi_wire::head::{Framing, Persistence, Version};
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http::header::CONNECTION;
+use octroi_wire::head::{Persistence, Version};
 use pingora::apps::HttpServerApp;
-use pingora::http::ResponseHeader;
+use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora::protocols::{Digest, SocketDigest};
@@ -27,11 +29,16 @@ use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy};
 use crate::listener::Client;
 use crate::passage::Passage;
-use crate::reply::PSEUDONYM;
+use crate::reply::pseudonym;
 use crate::request::Request;
-use crate::upstream::{Peers, Permit};
+use crate::upstream::{Lane, Peers, Permit};
 
+mod examine;
 mod response;
+mod screen;
+
+use examine::{Allowed, examine};
+use screen::{Screen, Switched};
 
 /// Tries of one request: the second is for a pooled connection that had died.
 pub const TRIES: usize = 2;
@@ -42,13 +49,31 @@ pub struct Forwarder {
     silence: Duration,
 }
 
+/// Whether the client may send its body (RFC 9110 section 10.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// It did not ask, or the origin said so.
+    Given,
+    /// It asked, and waits.
+    Awaited,
+    /// The origin answered instead: nobody knows what the client sends now.
+    Refused,
+}
+
 /// One request on its way through Pingora's phases.
 struct Exchange {
     passage: Passage,
     permit: Arc<Permit>,
+    lane: Lane,
     version: Version,
     persistence: Persistence,
     is_head: bool,
+    /// What the client asks to switch to, and whether it came to that.
+    asks_to_switch: bool,
+    switched: Switched,
+    leave: Leave,
+    /// How many answers came that are not the last.
+    interim: usize,
     /// Our own answer, where the origin's did not come.
     fault: Option<Fault>,
 }
@@ -76,7 +101,7 @@ impl Forwarder {
     ) -> Option<Client> {
         let Client {
             stream,
-            mut buffer,
+            buffer,
             address,
             source,
             balancer,
@@ -84,22 +109,27 @@ impl Forwarder {
             original,
             transport,
             listener,
+            lane,
         } = client;
         let mut head = Vec::with_capacity(1024);
         // INVARIANT: `Request::new` lets only forwardable targets through.
-        request.head.write_origin_form(PSEUDONYM, &mut head).ok()?;
-        let body = begun_body(&mut buffer, request.head.framing);
-        let mut prefix = BytesMut::from(&head[..]);
-        prefix.extend_from_slice(&body);
+        request
+            .head
+            .write_origin_form(pseudonym(), &mut head)
+            .ok()?;
+        let switched = Switched::default();
+        let screen = Screen::new(stream, buffer, request.head.framing, switched.clone());
+        let exchange = Exchange::new(&request, passage, permit, lane, switched);
 
-        let mut session = ServerSession::new_http1(stream);
+        let mut session = ServerSession::new_http1(Box::new(screen));
         session.set_read_timeout(Some(self.silence));
         session.set_write_timeout(Some(self.silence));
-        session.set_pipelined_prefix(prefix);
-        session
-            .set_connection_user_context(Some(Box::new(Exchange::new(&request, passage, permit))));
+        session.set_pipelined_prefix(BytesMut::from(&head[..]));
+        session.set_connection_user_context(Some(Box::new(exchange)));
         let reused = self.proxy.process_new_http(session, shutdown).await?;
-        let (stream, _) = reused.consume();
+        let (screen, _) = reused.consume();
+        let screen: Box<Screen> = screen.into_any().downcast().ok()?;
+        let (stream, buffer) = screen.into_parts()?;
         Some(Client {
             stream,
             buffer,
@@ -110,6 +140,7 @@ impl Forwarder {
             original,
             transport,
             listener,
+            lane,
         })
     }
 
@@ -120,29 +151,42 @@ impl Forwarder {
 }
 
 impl Exchange {
-    fn new(request: &Request, passage: Passage, permit: Permit) -> Self {
+    fn new(
+        request: &Request,
+        passage: Passage,
+        permit: Permit,
+        lane: Lane,
+        switched: Switched,
+    ) -> Self {
         Self {
             permit: Arc::new(permit),
+            lane,
             version: request.head.version,
             persistence: request.head.persistence,
             is_head: request.is_head(),
+            asks_to_switch: request.head.is_websocket(),
+            switched,
+            leave: match request.head.expect_continue {
+                true => Leave::Awaited,
+                false => Leave::Given,
+            },
+            interim: 0,
             passage,
             fault: None,
         }
     }
-}
 
-/// What of the buffer belongs to the body of a request; the rest is the next request.
-fn begun_body(buffer: &mut BytesMut, framing: Framing) -> BytesMut {
-    let length = match framing {
-        Framing::None => 0,
-        Framing::Length(length) => usize::try_from(length)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len()),
-        // Only the engine knows where it ends; should more follow, it closes afterwards.
-        Framing::Chunked => buffer.len(),
-    };
-    buffer.split_to(length)
+    /// Takes note of a response's status; `body_is_done` if the client has sent all it announced.
+    fn answered(&mut self, status: StatusCode, body_is_done: bool) {
+        match (status, self.leave) {
+            (StatusCode::CONTINUE, _) => self.leave = Leave::Given,
+            (StatusCode::SWITCHING_PROTOCOLS, _) => self.switched.now(),
+            (status, Leave::Awaited) if !status.is_informational() && !body_is_done => {
+                self.leave = Leave::Refused;
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The phases of a request.
@@ -183,7 +227,8 @@ impl ProxyHttp for Egress {
     ) -> pingora::Result<Box<HttpPeer>> {
         match ctx {
             Some(exchange) => {
-                let peer = self.peers.peer(exchange.passage.target(), &exchange.permit);
+                let target = exchange.passage.target();
+                let peer = self.peers.peer(target, &exchange.permit, exchange.lane);
                 Ok(Box::new(peer))
             }
             None => Err(Error::new_in(ErrorType::InternalError)),
@@ -204,6 +249,60 @@ impl ProxyHttp for Egress {
             let origin = socket.peer_addr().and_then(PeerAddr::as_inet);
             exchange.passage.established(origin.map(SocketAddr::ip));
         }
+        Ok(())
+    }
+
+    /// A client that asks once has no use for a connection that is kept.
+    async fn upstream_request_filter(
+        &self,
+        _: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        let asks_once = ctx
+            .as_ref()
+            .is_some_and(|exchange| exchange.persistence == Persistence::Close);
+        if asks_once && !request.headers.contains_key(CONNECTION) {
+            request.insert_header(CONNECTION, "close")?;
+        }
+        Ok(())
+    }
+
+    /// After an answer in place of leave to send the body, nothing more of it goes out.
+    async fn request_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        is_last: bool,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        let leave = ctx.as_ref().map(|exchange| exchange.leave);
+        if leave != Some(Leave::Refused) {
+            return Ok(());
+        }
+        if is_last {
+            // To the origin it must not look like the end of a body.
+            return Err(Error::new_down(ErrorType::ConnectionClosed));
+        }
+        *body = Some(Bytes::new());
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        let Some(exchange) = ctx else { return Ok(()) };
+        exchange.interim += usize::from(response.status.is_informational());
+        let allowed = Allowed {
+            head: self.gate.config.limits.head,
+            switch: exchange.asks_to_switch,
+            interim: exchange.interim,
+        };
+        examine(response, allowed)?;
+        exchange.answered(response.status, session.as_mut().is_body_done());
         Ok(())
     }
 
@@ -228,7 +327,8 @@ impl ProxyHttp for Egress {
         let mut error_code = 0;
         if let (Some(exchange), Some(fault)) = (ctx, response::fault(error)) {
             exchange.fault = Some(fault);
-            if session.response_written().is_none() {
+            let written = session.response_written();
+            if written.is_none_or(|it| response::is_interim(it.status)) {
                 let reply = exchange.passage.fault(&fault);
                 error_code = reply.status.as_u16();
                 // A client that cannot be told has left.
@@ -272,24 +372,5 @@ impl ProxyHttp for Egress {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_body_goes_with_its_request() {
-        for (framing, body, rest) in [
-            (Framing::None, &b""[..], &b"GET next"[..]),
-            (Framing::Length(3), b"GET", b" next"),
-            (Framing::Length(u64::MAX), b"GET next", b""),
-            (Framing::Chunked, b"GET next", b""),
-        ] {
-            let mut buffer = BytesMut::from(&b"GET next"[..]);
-            assert_eq!(&begun_body(&mut buffer, framing)[..], body, "{framing:?}");
-            assert_eq!(&buffer[..], rest, "{framing:?}");
-        }
     }
 }

@@ -30,6 +30,7 @@ use crate::ledger::{FlowId, Rejected};
 use crate::limits::{Full, Ticket};
 use crate::linger::linger;
 use crate::reply::{After, Audience, Fault, Reply};
+use crate::upstream::Lane;
 
 use balancer::Unheard;
 
@@ -90,6 +91,8 @@ pub struct Client {
     pub transport: Transport,
     /// The listener that took it in.
     pub listener: Id,
+    /// The connections to origins that are its own.
+    pub lane: Lane,
 }
 
 /// Why a connection is not served.
@@ -145,6 +148,7 @@ impl Front {
             original: None,
             transport: Transport::Plain,
             listener,
+            lane: Lane::draw(),
         };
         Some((client, bound))
     }

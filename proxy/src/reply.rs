@@ -10,6 +10,7 @@ mod status;
 mod tests;
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,6 +18,8 @@ use http::StatusCode;
 use octroi_policy::Policy;
 use octroi_policy::catalogue::{Language, Localised};
 use octroi_policy::decision::Who;
+
+use crate::ledger::FlowId;
 
 pub use audience::{Audience, Format};
 pub use recent::Recent;
@@ -26,8 +29,19 @@ pub use status::ProxyStatus;
 /// The 200 to a CONNECT: no length, no encoding (RFC 9110 section 9.3.6).
 pub const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection Established\r\n\r\n";
 
-/// Who we are in `Via`, `Proxy-Status` and the like.
+/// What we are, in `Proxy-Status` and the like.
 pub const PSEUDONYM: &str = "octroi";
+
+/// Who this gate is, in `Via`: `octroi-` and eight letters drawn at its start. A request that says
+/// so has been here before; one that comes from another gate says something else.
+#[must_use]
+pub fn pseudonym() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| {
+        let drawn = FlowId::draw().to_string().replace('-', "");
+        format!("{PSEUDONYM}-{}", &drawn[..8])
+    });
+    &NAME
+}
 
 /// The media type of proxy auto-configuration: what browsers ask for.
 const PAC: &str = "application/x-ns-proxy-autoconfig";
@@ -128,6 +142,19 @@ impl Reply {
         // No other site's page may load it into its own.
         reply.set("Cross-Origin-Resource-Policy", "same-origin");
         reply
+    }
+
+    /// What the gate answers to OPTIONS that goes no further: the methods it serves for others.
+    #[must_use]
+    pub fn options() -> Self {
+        Self {
+            status: StatusCode::OK,
+            fields: vec![(
+                "Allow",
+                "CONNECT, GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS".to_owned(),
+            )],
+            body: String::new(),
+        }
     }
 
     /// The file that tells browsers which way out to take.

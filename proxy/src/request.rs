@@ -14,7 +14,7 @@ use crate::addr::OriginalDst;
 use crate::config::Limits;
 use crate::fault::{self, Fault};
 use crate::listener::Client;
-use crate::reply::Audience;
+use crate::reply::{Audience, pseudonym};
 
 /// How long a new client is waited for once the gate leaves: longer than any way to it.
 const FIRST_WORDS: Duration = Duration::from_secs(1);
@@ -66,9 +66,13 @@ impl Request {
     /// What a head wants of a proxy.
     ///
     /// # Errors
-    /// A fault for what no proxy serves: origin form, `*`, `https` without a tunnel, TRACE.
+    /// A fault for what no proxy serves: origin form, `*`, `https` without a tunnel, TRACE; and
+    /// for what came through this gate before.
     pub fn new(head: Box<Head>) -> Result<Self, Refused> {
         let audience = audience(&head);
+        if head.came_through(pseudonym()) {
+            return Err(Refused::new(fault::VIA_LOOP, audience));
+        }
         let (protocol, target, port) = match &head.target {
             Target::Authority(Authority { host, port }) => {
                 (Protocol::Connect, host, port.unwrap_or(443))
@@ -109,11 +113,14 @@ impl Request {
     /// connection was on its way to. Without a Host (HTTP/1.0 alone may do without) it is about the address.
     ///
     /// # Errors
-    /// A fault for what is meant for a proxy, for TRACE, and for a request in absolute form that names another
-    /// host or port than the rest of it.
+    /// A fault for what is meant for a proxy, for TRACE, for what came through this gate before, and for a request
+    /// in absolute form that names another host or port than the rest of it.
     pub fn captured(mut head: Box<Head>, original: OriginalDst) -> Result<Self, Refused> {
         let audience = audience(&head);
         let refused = |fault| Err(Refused::new(fault, audience));
+        if head.came_through(pseudonym()) {
+            return refused(fault::VIA_LOOP);
+        }
         match &head.target {
             Target::Authority(_) => return refused(fault::FOREIGN_PROXY),
             _ if head.method == "TRACE" => return refused(fault::METHOD),

@@ -18,14 +18,20 @@ use crate::request::audience;
 pub enum Page {
     /// `/`: what the client was refused of late.
     Refusals,
+    /// OPTIONS that may go no further: an answer about the gate (RFC 9110 section 7.6.2).
+    Options,
     /// `/proxy.pac`, and `/wpad.dat`, where browsers look for it unasked.
     Pac,
 }
 
 impl Page {
-    /// The page that a request asks for, if it asks for one: origin form, GET or HEAD.
+    /// The page that a request asks for, if it asks for one: origin form, GET or HEAD; or OPTIONS
+    /// that ends here.
     #[must_use]
     pub fn of(head: &Head) -> Option<Self> {
+        if head.max_forwards == Some(0) {
+            return Some(Self::Options);
+        }
         let Target::Origin(target) = &head.target else {
             return None;
         };
@@ -45,6 +51,7 @@ impl Page {
     pub fn reply(self, gate: &Gate, client: &Client, head: &Head) -> Reply {
         match self {
             Self::Refusals => refusals(gate, client, head),
+            Self::Options => Reply::options(),
             Self::Pac => Reply::pac(pac::text(&gate.config.pac, client.local, client.transport)),
         }
     }
@@ -88,10 +95,29 @@ mod tests {
     use super::*;
 
     fn head(line: &str) -> Box<Head> {
-        let text = format!("{line} HTTP/1.1\r\nHost: anything.example\r\n\r\n");
+        with(line, "")
+    }
+
+    fn with(line: &str, fields: &str) -> Box<Head> {
+        let text = format!("{line} HTTP/1.1\r\nHost: anything.example\r\n{fields}\r\n");
         match read(text.as_bytes(), 4096).unwrap() {
             Status::Complete(head, _) => head,
             Status::NeedMore => panic!("not a whole head: {text}"),
+        }
+    }
+
+    /// RFC 9110 section 7.6.2: whoever counts down to nothing is the last to be asked.
+    #[test]
+    fn options_that_may_go_no_further_are_answered_here() {
+        for (line, hops, expected) in [
+            ("OPTIONS http://a.example/", "0", Some(Page::Options)),
+            ("OPTIONS *", "0", Some(Page::Options)),
+            ("OPTIONS http://a.example/", "1", None),
+            ("GET http://a.example/", "0", None),
+            ("CONNECT a.example:443", "0", None),
+        ] {
+            let head = with(line, &format!("Max-Forwards: {hops}\r\n"));
+            assert_eq!(Page::of(&head), expected, "{line} {hops}");
         }
     }
 

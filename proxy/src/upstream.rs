@@ -20,7 +20,7 @@ mod peer;
 #[cfg(test)]
 mod tests;
 
-pub use peer::Peers;
+pub use peer::{Lane, Peers};
 
 /// How long the first address has the field to itself (RFC 8305 section 5: 250 ms).
 pub const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

@@ -271,7 +271,8 @@ fn upgrade(conn: &mut dyn Conn) {
     }
 }
 
-fn read_head(conn: &mut dyn Conn) -> Option<String> {
+/// The next request head, as it came.
+pub(crate) fn read_head(conn: &mut dyn Conn) -> Option<String> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -281,7 +282,8 @@ fn read_head(conn: &mut dyn Conn) -> Option<String> {
     String::from_utf8(head).ok()
 }
 
-fn read_body(conn: &mut dyn Conn, head: &str) -> Vec<u8> {
+/// The body behind a request head.
+pub(crate) fn read_body(conn: &mut dyn Conn, head: &str) -> Vec<u8> {
     let lower = head.to_ascii_lowercase();
     if lower.contains("transfer-encoding: chunked") {
         return read_chunks(conn).unwrap_or_default();

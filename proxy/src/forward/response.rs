@@ -1,10 +1,14 @@
 //! Responses on their way to the client: what an origin may not say to it, and our own words
 //! where the origin has none.
 
+use std::io;
+
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderName, PROXY_AUTHENTICATE, TRANSFER_ENCODING, VIA,
 };
+use octroi_wire::BodyError;
 use octroi_wire::head::Version;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
@@ -12,22 +16,29 @@ use pingora::{Error, ErrorSource, ErrorType};
 
 use crate::fault::{self, Fault};
 use crate::ledger::{CloseReason, ClosedBy};
-use crate::reply::{PSEUDONYM, Reply};
+use crate::reply::{Reply, pseudonym};
 use crate::upstream::DialError;
 
 /// Fields that concern the connection to the origin only (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [&str; 4] = [
+const HOP_BY_HOP: [&str; 6] = [
     "keep-alive",
     "proxy-connection",
     "te",
+    "trailer",
+    "upgrade",
     "proxy-authentication-info",
 ];
+
+/// Whether another answer to the same request follows this one.
+pub(super) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
 
 /// Takes out of a response what is not for the client, adds our Via, and makes it one that its
 /// version of HTTP can read.
 pub(super) fn clean(response: &mut ResponseHeader, version: Version) -> pingora::Result<()> {
-    response.append_header(VIA, format!("1.1 {PSEUDONYM}"))?;
-    if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+    response.append_header(VIA, format!("1.1 {}", pseudonym()))?;
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
     for name in nominated(response) {
@@ -37,6 +48,11 @@ pub(super) fn clean(response: &mut ResponseHeader, version: Version) -> pingora:
         response.remove_header(name);
     }
     response.remove_header(&PROXY_AUTHENTICATE);
+    if response.status.is_informational() || response.status == StatusCode::NO_CONTENT {
+        // RFC 9112 section 6.1 and RFC 9110 section 8.6: neither frames what has no body.
+        response.remove_header(&TRANSFER_ENCODING);
+        response.remove_header(&CONTENT_LENGTH);
+    }
     // HTTP/1.0 has no chunks: the end of the connection is the end of the body.
     if version == Version::Http10 && !response.headers.contains_key(CONTENT_LENGTH) {
         response.remove_header(&TRANSFER_ENCODING);
@@ -45,7 +61,7 @@ pub(super) fn clean(response: &mut ResponseHeader, version: Version) -> pingora:
 }
 
 /// The fields that the origin's Connection field names, but for those that frame the message.
-fn nominated(response: &ResponseHeader) -> Vec<HeaderName> {
+pub(super) fn nominated(response: &ResponseHeader) -> Vec<HeaderName> {
     let values = response.headers.get_all(CONNECTION).iter();
     let tokens = values
         .filter_map(|value| value.to_str().ok())
@@ -64,6 +80,9 @@ pub(super) fn fault(error: &Error) -> Option<Fault> {
             .find(|dial| dial.reason() == *reason);
         return Some(dialled.map_or(fault::INTERNAL, fault::of_dial));
     }
+    if is_malformed_body(error) {
+        return Some(fault::BODY);
+    }
     match error.esource() {
         ErrorSource::Upstream => Some(match error.etype() {
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => fault::ORIGIN_TIMEOUT,
@@ -80,6 +99,13 @@ pub(super) fn fault(error: &Error) -> Option<Fault> {
         },
         ErrorSource::Internal | ErrorSource::Unset => Some(fault::INTERNAL),
     }
+}
+
+/// Whether the client's chunks are none, as the screen before the engine found.
+fn is_malformed_body(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    let inner = cause.and_then(io::Error::get_ref);
+    inner.is_some_and(|inner| inner.is::<BodyError>())
 }
 
 /// How the ledger tells the end of a request.
@@ -139,6 +165,10 @@ mod tests {
         lines
     }
 
+    fn via() -> String {
+        format!("via: 1.1 {}", pseudonym())
+    }
+
     #[test]
     fn what_concerns_the_origins_connection_stays_there() {
         let fields = [
@@ -154,7 +184,7 @@ mod tests {
             "connection: keep-alive, X-Hop, content-length",
             "content-length: 3",
             "via: 1.1 cache",
-            "via: 1.1 octroi",
+            &via(),
             "x-end: 1",
         ];
         // Pingora writes its own Connection field over the origin's.
@@ -164,11 +194,19 @@ mod tests {
     #[test]
     fn an_old_client_gets_no_chunks() {
         let chunked = [("Transfer-Encoding", "chunked")];
-        assert_eq!(cleaned(200, &chunked, Version::Http10), ["via: 1.1 octroi"]);
+        assert_eq!(cleaned(200, &chunked, Version::Http10), [via()]);
         assert_eq!(
             cleaned(200, &chunked, Version::Http11),
-            ["transfer-encoding: chunked", "via: 1.1 octroi"]
+            ["transfer-encoding: chunked", &via()]
         );
+    }
+
+    #[test]
+    fn what_has_no_body_is_not_framed() {
+        let framed = [("Content-Length", "2"), ("Transfer-Encoding", "chunked")];
+        for status in [103, 204] {
+            assert_eq!(cleaned(status, &framed, Version::Http11), [via()]);
+        }
     }
 
     #[test]
@@ -176,11 +214,7 @@ mod tests {
         let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
         assert_eq!(
             cleaned(101, &fields, Version::Http11),
-            [
-                "connection: Upgrade",
-                "upgrade: websocket",
-                "via: 1.1 octroi"
-            ]
+            ["connection: Upgrade", "upgrade: websocket", &via()]
         );
     }
 

@@ -65,6 +65,7 @@ pub(super) async fn secure(
         local,
         original,
         listener,
+        lane,
         ..
     } = client;
     let socket = stream.into_any().downcast::<Socket>();
@@ -88,6 +89,7 @@ pub(super) async fn secure(
         original,
         transport: Transport::Tls,
         listener,
+        lane,
     })
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use octroi_wire::proxy_header::Transport;
 
 use crate::addr::{ClientAddr, LocalAddr};
+use crate::upstream::Lane;
 
 fn parsed(text: &str) -> Result<Request, Refused> {
     match octroi_wire::head::read(text.as_bytes(), 64 * 1024).unwrap() {
@@ -57,6 +58,9 @@ fn a_request_says_what_it_is_for() {
 
 #[test]
 fn what_no_proxy_serves_is_refused_in_its_own_words() {
+    let via = crate::reply::pseudonym();
+    let again =
+        |line: &str| format!("{line} HTTP/1.1\r\nHost: a.example\r\nVia: 1.1 {via}\r\n\r\n");
     for (text, fault) in [
         (
             "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -74,6 +78,8 @@ fn what_no_proxy_serves_is_refused_in_its_own_words() {
             "TRACE http://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
             fault::METHOD,
         ),
+        (&again("GET http://a.example/"), fault::VIA_LOOP),
+        (&again("CONNECT a.example:443"), fault::VIA_LOOP),
     ] {
         let refused = parsed(text).unwrap_err();
         assert_eq!(refused.fault, fault, "{text}");
@@ -98,6 +104,7 @@ async fn connected() -> (TcpStream, Client) {
         transport: Transport::Plain,
         local: LocalAddr::new(listener.local_addr().unwrap()),
         listener: "explicit".into(),
+        lane: Lane::draw(),
     };
     (client, gate)
 }
@@ -281,6 +288,8 @@ fn a_captured_request_is_for_its_host_on_the_port_it_was_on_its_way_to() {
 
 #[test]
 fn a_captured_request_for_somebody_else_is_refused() {
+    let via = crate::reply::pseudonym();
+    let again = format!("GET / HTTP/1.1\r\nHost: a.example\r\nVia: 1.1 {via}\r\n\r\n");
     for (head, fault) in [
         (
             "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\n\r\n",
@@ -299,6 +308,7 @@ fn a_captured_request_for_somebody_else_is_refused() {
             fault::MISDIRECTED,
         ),
         ("TRACE / HTTP/1.1\r\nHost: a.example\r\n\r\n", fault::METHOD),
+        (&again, fault::VIA_LOOP),
     ] {
         assert_eq!(
             captured(head, "192.0.2.9:80").unwrap_err().fault,

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,8 +16,25 @@ use pingora::{Error, ErrorType};
 
 use super::{Dialler, Permit};
 
-/// How long an idle connection to an origin is kept for the next request.
-const POOL_IDLE: Duration = Duration::from_secs(60);
+/// How long an idle connection to an origin is kept for the client's next request.
+const POOL_IDLE: Duration = Duration::from_secs(30);
+
+/// Which connections to origins a client's connection may use again: those made for it, and no
+/// others.
+///
+/// An origin may speak when nobody asked, and some logins (NTLM, Negotiate) hold for a connection
+/// and not for a request. Whatever was left on one, it is left to the client that left it there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lane(u64);
+
+impl Lane {
+    /// One that nobody had before.
+    #[must_use]
+    pub fn draw() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// Makes peers, and the keys under which their connections are pooled.
 #[derive(Debug)]
@@ -38,18 +56,19 @@ impl Peers {
         }
     }
 
-    /// The peer for a request to `target`. A pooled connection serves only who asks for the same
-    /// name and may reach the same addresses: what was judged is what is used.
+    /// The peer for a request to `target`. A pooled connection serves only the client it was made
+    /// for, the same name, and whoever may reach the same addresses: what was judged is what is
+    /// used.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is the place where permits become peers"
     )]
     #[must_use]
-    pub fn peer(&self, target: &Host, permit: &Arc<Permit>) -> HttpPeer {
+    pub fn peer(&self, target: &Host, permit: &Arc<Permit>, lane: Lane) -> HttpPeer {
         // The pool's key is all ours: `0.0.0.0` makes Pingora leave the address out of it.
         let port = permit.addresses().first().map_or(0, SocketAddr::port);
         let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, port), false, String::new());
-        peer.group_key = self.key(target, permit);
+        peer.group_key = self.key(target, permit, lane);
         peer.options.idle_timeout = Some(POOL_IDLE);
         peer.options.read_timeout = Some(self.silence);
         peer.options.write_timeout = Some(self.silence);
@@ -60,13 +79,14 @@ impl Peers {
         peer
     }
 
-    fn key(&self, target: &Host, permit: &Permit) -> u64 {
+    fn key(&self, target: &Host, permit: &Permit, lane: Lane) -> u64 {
         let mut addresses = permit.addresses().to_vec();
         // An answer that only turned its addresses round is the same answer.
         addresses.sort_unstable();
         self.keys.hash_one(Key {
             target,
             addresses: &addresses,
+            lane,
         })
     }
 }
@@ -75,6 +95,7 @@ impl Peers {
 struct Key<'a> {
     target: &'a Host,
     addresses: &'a [SocketAddr],
+    lane: Lane,
 }
 
 /// Connects where a permit says; the address that Pingora passes is only the pool's name for it.
@@ -110,17 +131,19 @@ mod tests {
     }
 
     #[test]
-    fn a_pooled_connection_is_for_one_name_and_one_set_of_addresses() {
+    fn a_pooled_connection_is_for_one_client_one_name_and_one_set_of_addresses() {
         let second = Duration::from_secs(1);
         let dialler = Dialler {
             connect_timeout: second,
             own: OwnAddrs::default(),
         };
         let peers = Peers::new(dialler, second);
-        let hash = |name: &str, addresses: &[&str]| {
+        let lane = Lane::draw();
+        let hash_in = |lane: Lane, name: &str, addresses: &[&str]| {
             let target = Host::parse(name).unwrap();
-            peers.peer(&target, &permit(addresses)).reuse_hash()
+            peers.peer(&target, &permit(addresses), lane).reuse_hash()
         };
+        let hash = |name: &str, addresses: &[&str]| hash_in(lane, name, addresses);
         let (one, two) = ("192.0.2.1:80", "192.0.2.2:80");
         assert_eq!(
             hash("a.example", &[one, two]),
@@ -132,5 +155,7 @@ mod tests {
             hash("a.example", &[one]),
             hash("a.example", &["192.0.2.1:8080"])
         );
+        let ours = hash("a.example", &[one]);
+        assert_ne!(ours, hash_in(Lane::draw(), "a.example", &[one]));
     }
 }

@@ -7,19 +7,6 @@
 mod error;
 mod fields;
 mod target;
-/// Why httparse refuses a head. A third word that is no version at all, such as the rest of a
-/// target with a blank in it, is a broken request line rather than a version that is not served.
-fn refused(error: httparse::Error, head: &[u8]) -> HeadError {
-    let third = head
-        .splitn(3, |&byte| byte == b' ')
-        .nth(2)
-        .unwrap_or_default();
-    match HeadError::from(error) {
-        HeadError::Version if !third.starts_with(b"HTTP/") => HeadError::Syntax,
-        error => error,
-    }
-}
-
 #[cfg(test)]
 mod tests;
 mod write;
@@ -61,8 +48,10 @@ pub struct Head {
     pub persistence: Persistence,
     /// Does the client wait for `100 Continue` before the body (RFC 9110 §10.1.1)?
     pub expect_continue: bool,
-    /// The protocol of an Upgrade field that Connection names (RFC 9110 §7.8), as sent.
+    /// The protocol of the one Upgrade field, if Connection names it (RFC 9110 §7.8), as sent.
     pub upgrade: Option<String>,
+    /// With OPTIONS, how many more hops the request may take (RFC 9110 §7.6.2).
+    pub max_forwards: Option<u64>,
     /// The bytes of the head, which `fields` points into.
     bytes: Box<[u8]>,
     fields: Vec<Field>,
@@ -207,6 +196,7 @@ impl Head {
             persistence: Persistence::Close,
             expect_continue: false,
             upgrade: None,
+            max_forwards: None,
             bytes: bytes.into(),
             fields: fields
                 .map(|f| Field {
@@ -232,5 +222,18 @@ impl Head {
         self.fields()
             .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| value)
+    }
+}
+
+/// Why httparse refuses a head. A third word that is no version at all, such as the rest of a
+/// target with a blank in it, is a broken request line rather than a version that is not served.
+fn refused(error: httparse::Error, head: &[u8]) -> HeadError {
+    let third = head
+        .splitn(3, |&byte| byte == b' ')
+        .nth(2)
+        .unwrap_or_default();
+    match HeadError::from(error) {
+        HeadError::Version if !third.starts_with(b"HTTP/") => HeadError::Syntax,
+        error => error,
     }
 }

@@ -4,6 +4,7 @@
 //! | module | bytes | becomes |
 //! | --- | --- | --- |
 //! | [`head`] | an HTTP/1.1 request head | [`Head`]: target, Host, framing; written anew for the origin |
+//! | [`body`] | the body of a request | where it ends |
 //! | [`client_hello`] | the first flight of a TLS client | [`ClientHello`]: SNI, ALPN, ECH, versions |
 //! | [`server_hello`] | the first answer of a TLS server | whether it asks for a second hello |
 //! | [`second_hello`] | what the client sends meanwhile | what of it may pass |
@@ -23,6 +24,7 @@
     )
 )]
 
+pub mod body;
 pub mod client_hello;
 pub mod dns;
 pub mod head;
@@ -31,6 +33,7 @@ mod record;
 pub mod second_hello;
 pub mod server_hello;
 
+pub use body::{BodyError, BodyReader};
 pub use client_hello::{ClientHello, HelloReader, Peek, Sni};
 pub use dns::{Answer, AnswerError};
 pub use head::{Framing, Head, HeadError, HeadReader, Scheme, Target};

@@ -119,7 +119,7 @@ const NEVER_SENT: [&str; 8] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
-    "trailer-of-hop",
+    "trailer",
     "http2-settings",
 ];
 
@@ -173,6 +173,7 @@ fn what_goes_on_is_one_request(first: &Head, out: &[u8]) {
             "connection",
             "upgrade",
             "expect",
+            "max-forwards",
         ];
         let is_ours = ours.iter().any(|our| name.eq_ignore_ascii_case(our));
         assert!(
@@ -180,8 +181,14 @@ fn what_goes_on_is_one_request(first: &Head, out: &[u8]) {
             "{name}"
         );
     }
-    // Written once more it is the same but for one more Via.
+    assert!(second.came_through("octroi"));
+    let fewer = first.max_forwards.map(|hops| hops.saturating_sub(1));
+    assert_eq!(second.max_forwards, fewer);
+    // Written once more it is the same but for one more Via, and one hop less.
     let mut again = Vec::new();
     assert!(second.write_origin_form("octroi", &mut again).is_ok());
-    assert_eq!(again.len(), out.len() + b"Via: 1.1 octroi\r\n".len());
+    let digits = |hops: u64| hops.to_string().len();
+    let shorter = fewer.map_or(0, |hops| digits(hops) - digits(hops.saturating_sub(1)));
+    let via = b"Via: 1.1 octroi\r\n".len();
+    assert_eq!(again.len() + shorter, out.len() + via);
 }

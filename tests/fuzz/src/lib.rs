@@ -3,6 +3,7 @@
 //! | target | input | what must hold |
 //! | --- | --- | --- |
 //! | [`head`] | a request head | one answer in any split; a sloppy second reader sees the same request, before and after it is written anew |
+//! | [`body`] | a chunked body and what follows it | one answer in any split; a plain walk over the lines ends in the same place, or it is refused |
 //! | [`client_hello`] | the first bytes of a client | one answer in any split and any records; where rustls names a host so do we, or a listed difference holds |
 //! | [`second_hello`] | what a client sends behind its first hello, and what its server answers | one answer in any split; what passes is what a plain walk over the whole finds harmless, or the same hello again |
 //! | [`dns`] | a DNS message, or records from a small zone | the chain and addresses of a naive walk; nothing out of bailiwick; any order |
@@ -18,6 +19,7 @@
 //! begins with the committed corpus.
 
 pub mod address;
+pub mod body;
 pub mod bundle;
 pub mod client_hello;
 pub mod dns;

@@ -72,6 +72,9 @@ pub enum HeadError {
     /// An expectation other than `100-continue`.
     #[error("the expectation is not `100-continue`")]
     Expectation,
+    /// Max-Forwards of an OPTIONS that is not one plain number.
+    #[error("the Max-Forwards is not one number")]
+    MaxForwards,
     /// CONNECT or `*` has no origin form to send on.
     #[error("the request cannot be sent on to an origin")]
     NotForwardable,
@@ -117,6 +120,7 @@ impl HeadError {
             Self::TransferCoding => "transfer-coding",
             Self::ConnectBody => "connect-body",
             Self::Expectation => "expectation",
+            Self::MaxForwards => "max-forwards",
             Self::NotForwardable => "not-forwardable",
         }
     }

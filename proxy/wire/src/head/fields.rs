@@ -12,6 +12,7 @@ impl Head {
         self.persistence = self.read_persistence();
         self.expect_continue = self.read_expectation()?;
         self.upgrade = self.read_upgrade();
+        self.max_forwards = self.read_max_forwards()?;
         Ok(())
     }
 
@@ -57,16 +58,34 @@ impl Head {
     }
 
     fn content_length(&self) -> Result<Option<u64>, HeadError> {
-        let mut values = self.values("content-length");
+        let length = self.number("content-length", HeadError::ContentLength)?;
+        // Other readers count with a sign.
+        match length {
+            Some(length) if i64::try_from(length).is_err() => Err(HeadError::ContentLength),
+            length => Ok(length),
+        }
+    }
+
+    /// RFC 9110 §7.6.2: with other methods it means nothing. (TRACE is not served.)
+    fn read_max_forwards(&self) -> Result<Option<u64>, HeadError> {
+        if self.method != "OPTIONS" {
+            return Ok(None);
+        }
+        self.number("max-forwards", HeadError::MaxForwards)
+    }
+
+    /// The value of a field that is one plain number, once; `Err(otherwise)` for anything else.
+    fn number(&self, name: &str, otherwise: HeadError) -> Result<Option<u64>, HeadError> {
+        let mut values = self.values(name);
         let Some(value) = values.next() else {
             return Ok(None);
         };
         let digits = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
         if values.next().is_some() || !digits {
-            return Err(HeadError::ContentLength);
+            return Err(otherwise);
         }
-        let text = std::str::from_utf8(value).map_err(|_| HeadError::ContentLength)?;
-        text.parse().map(Some).map_err(|_| HeadError::ContentLength)
+        let text = std::str::from_utf8(value).map_err(|_| otherwise)?;
+        text.parse().map(Some).map_err(|_| otherwise)
     }
 
     /// `chunked` and nothing else. An unknown coding is 501, all else 400.
@@ -113,9 +132,23 @@ impl Head {
     }
 
     fn read_upgrade(&self) -> Option<String> {
-        let value = self.values("upgrade").next()?;
+        let mut values = self.values("upgrade");
+        let value = values.next().filter(|_| values.next().is_none())?;
         let named = self.version == Version::Http11 && self.connection_names("upgrade");
         named.then(|| String::from_utf8_lossy(value).into_owned())
+    }
+
+    /// Has a recipient of this name passed the request on before (RFC 9110 §7.6.3)?
+    #[must_use]
+    pub fn came_through(&self, pseudonym: &str) -> bool {
+        let hops = self.values("via").flat_map(|v| v.split(|&b| b == b','));
+        let mut received_by = hops.filter_map(|hop| {
+            let mut words = hop
+                .split(u8::is_ascii_whitespace)
+                .filter(|word| !word.is_empty());
+            words.nth(1)
+        });
+        received_by.any(|name| name.eq_ignore_ascii_case(pseudonym.as_bytes()))
     }
 
     /// Does a Connection field name this option, or this field?

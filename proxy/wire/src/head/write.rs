@@ -5,8 +5,8 @@ use octroi_policy::Authority;
 use super::{Framing, Head, HeadError, Target, Version};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), that are for the proxy, or that
-/// are written anew from what was understood.
-const NOT_COPIED: [&str; 13] = [
+/// are written anew from what was understood. Trailers are not passed on, so none is announced.
+const NOT_COPIED: [&str; 14] = [
     "connection",
     "content-length",
     "host",
@@ -17,6 +17,7 @@ const NOT_COPIED: [&str; 13] = [
     "proxy-authorization",
     "proxy-connection",
     "te",
+    "trailer",
     "transfer-encoding",
     "upgrade",
     "expect",
@@ -25,7 +26,8 @@ const NOT_COPIED: [&str; 13] = [
 impl Head {
     /// Appends the head to `out` in origin form and HTTP/1.1: one Host, taken from the target;
     /// framing as understood; without what concerns this connection or the proxy; with a Via
-    /// that names `pseudonym` (RFC 9110 §7.6.3). Upgrade is kept for WebSocket alone (RFC 6455).
+    /// that names `pseudonym` (RFC 9110 §7.6.3), and one hop less to go where hops are counted.
+    /// Upgrade is kept for WebSocket alone (RFC 6455).
     ///
     /// # Errors
     /// [`HeadError::NotForwardable`] for CONNECT, and where there is no host to name.
@@ -52,6 +54,10 @@ impl Head {
             line(&[b"Connection: Upgrade"]);
             line(&[b"Upgrade: websocket"]);
         }
+        if let Some(left) = self.max_forwards {
+            let left = left.saturating_sub(1).to_string();
+            line(&[b"Max-Forwards: ", left.as_bytes()]);
+        }
         let received: &[u8] = match self.version {
             Version::Http10 => b"1.0",
             Version::Http11 => b"1.1",
@@ -61,12 +67,14 @@ impl Head {
         Ok(())
     }
 
-    /// Is this the opening handshake of a WebSocket (RFC 6455 §4.1)?
+    /// Is this the opening handshake of a WebSocket (RFC 6455 §4.1)? With another method or a
+    /// body it is none: what follows the head would be a body to one reader, and frames to another.
     #[must_use]
     pub fn is_websocket(&self) -> bool {
-        self.upgrade
-            .as_deref()
-            .is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+        let asked = self.upgrade.as_deref();
+        asked.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"))
+            && self.method == "GET"
+            && self.framing == Framing::None
     }
 
     /// The Host to send, and the target in origin form.
@@ -84,7 +92,9 @@ impl Head {
     }
 
     fn is_copied(&self, name: &str) -> bool {
-        !NOT_COPIED.iter().any(|not| not.eq_ignore_ascii_case(name)) && !self.connection_names(name)
+        let counted = self.max_forwards.is_some() && name.eq_ignore_ascii_case("max-forwards");
+        let ours = NOT_COPIED.iter().any(|not| not.eq_ignore_ascii_case(name));
+        !ours && !counted && !self.connection_names(name)
     }
 }
 
