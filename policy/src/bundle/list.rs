@@ -156,9 +156,9 @@ fn read_line(
         return;
     };
     let Some((second_at, second)) = words.next() else {
-        let entry = match (entry(first, reading), address(first)) {
-            (Err(EntryError::AddressAmongNames), Some(range)) if ut1 => Ok(Entry::Range(range)),
-            (entry, _) => entry,
+        let entry = match entry(first, reading) {
+            Err(EntryError::AddressAmongNames) if ut1 => range(first).map(Entry::Range),
+            entry => entry,
         };
         return sink(at, entry);
     };
@@ -285,6 +285,10 @@ mod tests {
             shown("::ffff:192.0.2.0/120", Reading::Addresses),
             ["1:1 192.0.2.0/24"]
         );
+        assert_eq!(
+            shown("#!format: ut1\n::ffff:192.0.2.7", Reading::Names),
+            ["2:1 192.0.2.7/32"]
+        );
     }
 
     #[test]
@@ -301,6 +305,12 @@ mod tests {
             ("#!format: json", Reading::Names, "format is not known"),
             ("192.0.2.1/24", Reading::Addresses, "beyond its prefix"),
             ("0.0.0.0/0", Reading::Addresses, "every address"),
+            (
+                "#!format: ut1\n192.0.2.1/24",
+                Reading::Names,
+                "beyond its prefix",
+            ),
+            ("#!format: ut1\n0.0.0.0/0", Reading::Names, "every address"),
             ("example.org", Reading::Addresses, "not an address"),
             (
                 "192.0.2.1 192.0.2.2",
