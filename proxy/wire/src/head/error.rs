@@ -75,7 +75,7 @@ pub enum HeadError {
     /// Max-Forwards of an OPTIONS that is not one plain number.
     #[error("the Max-Forwards is not one number")]
     MaxForwards,
-    /// CONNECT or `*` has no origin form to send on.
+    /// CONNECT and `https` have no origin form to send on in clear.
     #[error("the request cannot be sent on to an origin")]
     NotForwardable,
 }

@@ -2,7 +2,7 @@
 
 use octroi_policy::Authority;
 
-use super::{Framing, Head, HeadError, Target, Version};
+use super::{Framing, Head, HeadError, Scheme, Target, Version};
 
 /// Fields that concern one connection only (RFC 9110 §7.6.1), that are for the proxy, or that
 /// are written anew from what was understood. Trailers are not passed on, so none is announced.
@@ -30,7 +30,7 @@ impl Head {
     /// Upgrade is kept for WebSocket alone (RFC 6455).
     ///
     /// # Errors
-    /// [`HeadError::NotForwardable`] for CONNECT, and where there is no host to name.
+    /// [`HeadError::NotForwardable`] for CONNECT, for `https` (it would go out in clear), and where there is no host to name.
     pub fn write_origin_form(&self, pseudonym: &str, out: &mut Vec<u8>) -> Result<(), HeadError> {
         let (authority, path) = self.origin().ok_or(HeadError::NotForwardable)?;
         let mut line = |parts: &[&[u8]]| {
@@ -80,12 +80,16 @@ impl Head {
     /// The Host to send, and the target in origin form.
     fn origin(&self) -> Option<(String, &str)> {
         match &self.target {
-            Target::Authority(_) => None,
+            Target::Authority(_)
+            | Target::Absolute {
+                scheme: Scheme::Https,
+                ..
+            } => None,
             Target::Absolute {
-                scheme,
+                scheme: Scheme::Http,
                 authority,
                 path,
-            } => Some((host(authority, scheme.default_port()), path)),
+            } => Some((host(authority, Scheme::Http.default_port()), path)),
             Target::Origin(path) => Some((host(self.host.as_ref()?, 80), path)),
             Target::Asterisk => Some((host(self.host.as_ref()?, 80), "*")),
         }

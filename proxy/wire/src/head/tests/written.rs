@@ -51,7 +51,7 @@ fn what_goes_on_is_written_from_what_was_understood() {
     assert_eq!(found, expected);
 
     let found = written(&[
-        "PUT https://a.example:443/ HTTP/1.1",
+        "PUT http://a.example:80/ HTTP/1.1",
         "Host: a.example",
         "Transfer-Encoding: chunked",
         "Expect: 100-continue",
@@ -60,7 +60,11 @@ fn what_goes_on_is_written_from_what_was_understood() {
                     Expect: 100-continue\r\nVia: 1.1 octroi\r\n\r\n";
     assert_eq!(found, expected);
 
-    for lines in [&["CONNECT a.example:443 HTTP/1.1"][..], &["GET / HTTP/1.0"]] {
+    for lines in [
+        &["CONNECT a.example:443 HTTP/1.1"][..],
+        &["GET https://a.example/ HTTP/1.1", "Host: a.example"],
+        &["GET / HTTP/1.0"],
+    ] {
         let found = head(lines)
             .unwrap()
             .write_origin_form("octroi", &mut Vec::new());
