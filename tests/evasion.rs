@@ -18,6 +18,7 @@ mod octroi;
 mod play;
 mod requests;
 mod resolver;
+mod retries;
 mod stage;
 mod subject;
 mod targets;
@@ -38,6 +39,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("hellos", hellos::readable),
     ("unreadable hellos", hellos::unreadable),
     ("names in hellos", hellos::names),
+    ("second hellos", retries::cases),
     ("resolver", resolver::cases),
     ("forged answers", forgeries::cases),
     ("requests", requests::cases),
@@ -114,6 +116,11 @@ fn what_cannot_be_read_is_not_let_pass() {
 #[test]
 fn another_name_inside_the_tunnel_goes_no_further() {
     hold("names in hellos");
+}
+
+#[test]
+fn a_second_hello_says_what_the_first_one_said() {
+    hold("second hellos");
 }
 
 #[test]

@@ -159,6 +159,8 @@ pub(super) enum Leak {
     AnyByte,
     /// All of these texts in what comes to one origin, in any case.
     Texts(Vec<String>),
+    /// More than so many bytes on one connection.
+    Beyond(usize),
     /// Anything at all at an address.
     At(IpAddr),
     /// Nothing of it is wrong: it must be served.

@@ -36,6 +36,9 @@ pub(super) struct Flow {
     pub(super) has_ech: bool,
     /// Why the origin was not reached although it was permitted; counted.
     pub(super) failed: Option<&'static str>,
+    /// What ended it otherwise; what counts that, by ministry, if anything does.
+    pub(super) broken: Option<&'static str>,
+    pub(super) counted_in: Option<&'static str>,
 }
 
 /// A flow that is let through.
@@ -51,6 +54,8 @@ pub(super) fn allowed(host: &str) -> Flow {
         sni: None,
         has_ech: false,
         failed: None,
+        broken: None,
+        counted_in: None,
     }
 }
 
@@ -120,6 +125,18 @@ impl Flow {
     /// Permitted, and not reached.
     pub(super) fn failed(mut self, why: &'static str) -> Self {
         self.failed = Some(why);
+        self
+    }
+
+    /// Permitted, and broken off.
+    pub(super) fn broken(mut self, why: &'static str) -> Self {
+        self.broken = Some(why);
+        self
+    }
+
+    /// A counter that moves too.
+    pub(super) fn counted_in(mut self, family: &'static str) -> Self {
+        self.counted_in = Some(family);
         self
     }
 }

@@ -117,6 +117,9 @@ impl Case {
             if flow.has_ech {
                 add("octroi_ech_total", &[("ministry", ministry)]);
             }
+            if let Some(family) = flow.counted_in {
+                add(family, &[("ministry", ministry)]);
+            }
             if let Some(reason) = flow.failed {
                 add("octroi_upstream_errors_total", &[("reason", reason)]);
             }
@@ -188,7 +191,7 @@ impl Case {
                 &is_denied,
                 faults,
             );
-            let why = flow.failed.unwrap_or_default();
+            let why = flow.failed.or(flow.broken).unwrap_or_default();
             differ("why it failed", &detail.as_str(), &why, faults);
         }
     }

@@ -123,7 +123,7 @@ impl Score {
         if case.leak == Leak::Served {
             self.controls += 1;
             if !is_served(case, came, heard) {
-                self.broken.push(case.name.clone());
+                self.broken.push(format!("{}: {}", case.name, heard.told()));
             }
             return;
         }
@@ -153,6 +153,7 @@ fn leaks(case: &Case, came: &[Came]) -> bool {
         }),
         Leak::AnyByte => said.next().is_some(),
         Leak::At(address) => said.any(|came| came.to.map(|to| to.ip()) == Some(*address)),
+        Leak::Beyond(most) => said.any(|came| came.bytes.len() > *most),
         Leak::Texts(texts) => said.any(|came| holds_all(&came.bytes, texts)),
         Leak::Served | Leak::Ours => false,
     }
