@@ -150,6 +150,20 @@ fn upgrades(table: &mut Table) {
         let fields = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
         case.gets(&bad, "/chat", fields).answered(403).flow(denied_drop(&bad)).stays()
     });
+    table.add("a 101 that nobody asked for", |case| {
+        let (ok, ip) = (case.cast.ok.clone(), case.cast.ok_ip);
+        let origin = seen(&case, "/", "");
+        let answer = canned(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+        );
+        let case = case
+            .behaves(ip, answer)
+            .gets(&ok, "/", "")
+            .answered(502)
+            .reaches(ip, 80, origin);
+        case.flow(allowed(&ok).failed("origin-protocol"))
+            .ours_alone()
+    });
 }
 
 /// What origins answer to poison whoever asks next.

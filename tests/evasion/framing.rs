@@ -1,6 +1,6 @@
 //! Where a request ends: heads and bodies that two readers would end in two places.
 
-use super::case::{Leak, Step, Table};
+use super::case::{Case, Leak, Step, Table};
 use super::flow::allowed;
 
 /// What a second reader would take for a request of its own.
@@ -304,6 +304,30 @@ const FIELDS: &[(&str, &str, u16, &str, &[&str])] = &[
     ),
 ];
 
+/// Bodies in chunks that are none: the field is good, the body is not.
+const CHUNKS: &[(&str, &str)] = &[
+    ("a size with a plus", "+5\r\nhello\r\n0\r\n\r\n"),
+    ("a size with a sign", "-5\r\nhello\r\n0\r\n\r\n"),
+    ("a size with 0x", "0x5\r\nhello\r\n0\r\n\r\n"),
+    ("a size with a blank before", " 5\r\nhello\r\n0\r\n\r\n"),
+    ("no size", "\r\nhello\r\n0\r\n\r\n"),
+    ("a size that is none", "five\r\nhello\r\n0\r\n\r\n"),
+    (
+        "a size beyond 64 bits",
+        "10000000000000005\r\nhello\r\n0\r\n\r\n",
+    ),
+    ("a size line that ends in LF", "5\nhello\r\n0\r\n\r\n"),
+    ("a size line that ends in CR", "5\rhello\r\n0\r\n\r\n"),
+    ("data longer than its size", "4\r\nhello\r\n0\r\n\r\n"),
+    ("data without its end", "5\r\nhello0\r\n\r\n"),
+    ("data that ends in LF", "5\r\nhello\n0\r\n\r\n"),
+    (
+        "an extension with a line feed",
+        "5;a\nb\r\nhello\r\n0\r\n\r\n",
+    ),
+    ("an underscore in the size", "0_5\r\nhello\r\n0\r\n\r\n"),
+];
+
 pub(super) fn cases(table: &mut Table) {
     for (what, fields, status, reason, seen) in
         FIELDS.iter().filter(|(.., reason, _)| !reason.is_empty())
@@ -318,6 +342,9 @@ pub(super) fn cases(table: &mut Table) {
                 .rejected(*status, reason);
             case.leaks_if_seen(seen)
         });
+    }
+    for (what, body) in CHUNKS {
+        table.add(format!("chunks with {what}"), |case| chunks(case, body));
     }
     table.add("chunks in HTTP/1.0", |case| {
         let case = case.writes("POST http://{ok}/ HTTP/1.0\r\nHost: {ok}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
@@ -377,4 +404,20 @@ fn controls(table: &mut Table) {
         let case = case.step(Step::Answer).answered(200).stays().flow(allowed(&ok)).must_serve();
         case.reaches(ip, 80, format!("POST / HTTP/1.1\r\nHost: {ok}\r\nVia: 1.1 octroi\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"))
     });
+}
+
+/// Octroi has judged and connected when the body turns out to be none: the head and what was good before
+/// may have gone out, the rest has not, and the answer is 400.
+fn chunks(case: Case, body: &str) -> Case {
+    let (ok, ip) = (case.cast.ok.clone(), case.cast.ok_ip);
+    let case = case.writes(&format!("POST http://{{ok}}/ HTTP/1.1\r\nHost: {{ok}}\r\nTransfer-Encoding: chunked\r\n\r\n{body}{HIDDEN}"));
+    let seen = format!(
+        "POST / HTTP/1.1\r\nHost: {ok}\r\nVia: 1.1 octroi\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    let case = case
+        .step(Step::Answer)
+        .answered(400)
+        .flow(allowed(&ok).broken("body-malformed"))
+        .reaches(ip, 80, seen);
+    case.leaks_if_seen(&["smuggled"])
 }
