@@ -4,43 +4,23 @@
 //! wherever it was sent to: private networks, metadata services and ranges of others included.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-
+use crate::harness::netns::Space;
 use crate::harness::origin::{Behaviour, Conn, echo, http};
-use crate::harness::tools::{Running, tool};
 
 /// Where origins listen, at every address.
 const PORTS: [u16; 5] = [22, 80, 443, 8080, 8443];
 /// Those that speak plain HTTP; the others send back what comes in.
 const HTTP_PORTS: [u16; 2] = [80, 8080];
 
-const SET_UP: &str = "ip link set lo up && ip route add local 0.0.0.0/0 dev lo \
-    && ip -6 route add local ::/0 dev lo && echo ready && exec cat";
-
-/// A network namespace; it ends with this.
-pub(super) struct Namespace(#[expect(dead_code, reason = "held so that it lives")] Running);
-
-impl Namespace {
-    /// Moves the calling thread into a new one. What it starts from now on, threads and programs, is in there too.
-    pub(super) fn enter() -> Self {
-        let mut command = tool("unshare");
-        command.args(["--net", "sh", "-c", SET_UP]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut holder = Running(command.spawn().unwrap());
-        let mut line = String::new();
-        let said = holder.0.stdout.as_mut().unwrap();
-        BufReader::new(said).read_line(&mut line).unwrap();
-        assert_eq!(line, "ready\n", "no network namespace: run as root");
-        let space = std::fs::File::open(format!("/proc/{}/ns/net", holder.0.id())).unwrap();
-        move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-        Self(holder)
-    }
+/// A network in which every address is local.
+pub(super) fn network() -> Space {
+    let space = Space::new("internet");
+    space.ip("link set lo up\nroute add local 0.0.0.0/0 dev lo\nroute add local ::/0 dev lo\n");
+    space
 }
 
 /// What came to one address on one connection.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::case::{Case, Record};
-use super::internet::{Came, Internet, Namespace};
+use super::internet::{Came, Internet, network};
 use super::judge::Left;
 use super::octroi::{Counts, DNS, GATE, Octroi};
 use super::play::play;
@@ -26,20 +26,15 @@ struct Stage {
     /// Every connection to an origin, as it was judged.
     came: Vec<Came>,
     _dir: TempDir,
-    _space: Namespace,
 }
 
 /// Plays a group; the names of those cases that failed, and why.
 pub(super) fn play_all(cases: &[Case]) -> Vec<String> {
-    std::thread::scope(|scope| {
-        let played = scope.spawn(|| Stage::start().play_all(cases)).join();
-        played.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    network().inside(|| Stage::start().play_all(cases))
 }
 
 impl Stage {
     fn start() -> Self {
-        let space = Namespace::enter();
         let dir = tempfile::tempdir().unwrap();
         let (internet, dns) = (Internet::start(), Dns::start(DNS));
         let gate = Octroi::start(dir.path());
@@ -50,7 +45,6 @@ impl Stage {
             dns,
             came: Vec::new(),
             _dir: dir,
-            _space: space,
         }
     }
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::case::{Case, Leak};
-use super::internet::{Came, Internet, Namespace};
+use super::internet::{Came, Internet, network};
 use super::octroi::{DNS, GATE, Octroi};
 use super::play::{Heard, probe};
 use super::stage::publish;
@@ -87,14 +87,10 @@ pub(super) struct Score {
 
 /// Plays a group against a subject in a world of its own.
 pub(super) fn score(subject: &Subject, cases: &[Case]) -> Score {
-    std::thread::scope(|scope| {
-        let played = scope.spawn(|| play_all(subject, cases)).join();
-        played.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-    })
+    network().inside(|| play_all(subject, cases))
 }
 
 fn play_all(subject: &Subject, cases: &[Case]) -> Score {
-    let _space = Namespace::enter();
     let dir = tempfile::tempdir().unwrap();
     let (internet, dns) = (Internet::start(), Dns::start(DNS));
     let _alive = subject.start(dir.path());
