@@ -122,6 +122,15 @@ impl Who {
     }
 }
 
+/// How the client comes to the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// It asks the gate as its proxy.
+    Explicit,
+    /// It connects to this address, and is captured.
+    Captured(SocketAddr),
+}
+
 /// What a client does, in turn.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -175,6 +184,7 @@ pub(super) struct Case {
     pub(super) name: String,
     pub(super) cast: Cast,
     pub(super) who: Who,
+    pub(super) way: Way,
     pub(super) zone: Vec<(String, Record)>,
     pub(super) origins: Vec<(IpAddr, Behaviour)>,
     pub(super) steps: Vec<Step>,
@@ -213,6 +223,7 @@ impl Table {
             name: name.into(),
             cast,
             who: Who::Bureautique,
+            way: Way::Explicit,
             zone: Vec::new(),
             origins: Vec::new(),
             steps: Vec::new(),
@@ -226,6 +237,12 @@ impl Table {
 impl Case {
     pub(super) fn of(mut self, who: Who) -> Self {
         self.who = who;
+        self
+    }
+
+    /// The client connects there, and the gateway captures it.
+    pub(super) fn straight_to(mut self, address: impl Into<IpAddr>, port: u16) -> Self {
+        self.way = Way::Captured(SocketAddr::new(address.into(), port));
         self
     }
 

@@ -101,36 +101,38 @@ fn denied_name(host: &str) -> Flow {
 }
 
 /// How a name is wrapped into a hello.
-type Wrapping = (&'static str, fn(&str) -> Vec<u8>);
+pub(super) type Wrapping = (&'static str, fn(&str) -> Vec<u8>);
+
+/// The ways to wrap a name.
+pub(super) const WRAPPINGS: [Wrapping; 7] = [
+    ("plainly", |name| Hello::named(name).bytes()),
+    ("in capitals", |name| {
+        Hello::named(&name.to_uppercase()).bytes()
+    }),
+    ("with a dot behind", |name| {
+        Hello::named(&format!("{name}.")).bytes()
+    }),
+    ("below it", |name| {
+        Hello::named(&format!("a.b.{name}")).bytes()
+    }),
+    ("in records of one byte", |name| {
+        records(&Hello::named(name).message(), 1)
+    }),
+    ("in two records", |name| {
+        records(&Hello::named(name).message(), 70)
+    }),
+    ("as the last of many extensions", |name| {
+        let others = (0..40).map(|kind| (0x7000 + kind, vec![0; 30]));
+        others
+            .fold(Hello::new(), Hello::with)
+            .with(sni(&[name.as_bytes()]))
+            .bytes()
+    }),
+];
 
 /// Names other than the target's, in every wrapping.
 pub(super) fn names(table: &mut Table) {
-    let wrappings: [Wrapping; 7] = [
-        ("plainly", |name| Hello::named(name).bytes()),
-        ("in capitals", |name| {
-            Hello::named(&name.to_uppercase()).bytes()
-        }),
-        ("with a dot behind", |name| {
-            Hello::named(&format!("{name}.")).bytes()
-        }),
-        ("below it", |name| {
-            Hello::named(&format!("a.b.{name}")).bytes()
-        }),
-        ("in records of one byte", |name| {
-            records(&Hello::named(name).message(), 1)
-        }),
-        ("in two records", |name| {
-            records(&Hello::named(name).message(), 70)
-        }),
-        ("as the last of many extensions", |name| {
-            let others = (0..40).map(|kind| (0x7000 + kind, vec![0; 30]));
-            others
-                .fold(Hello::new(), Hello::with)
-                .with(sni(&[name.as_bytes()]))
-                .bytes()
-        }),
-    ];
-    for (how, wrap) in wrappings {
+    for (how, wrap) in WRAPPINGS {
         table.add(format!("a denied name in the hello, {how}"), |case| {
             let (ok, hello) = (case.cast.ok.clone(), wrap(&case.cast.bad));
             inside(case, &hello).hears_alert().flow(denied_name(&ok))

@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
+use super::octroi::{CAPTURE, GATE};
 use crate::harness::netns::Space;
 use crate::harness::origin::{Behaviour, Conn, echo, http};
 
@@ -16,10 +17,19 @@ const PORTS: [u16; 5] = [22, 80, 443, 8080, 8443];
 /// Those that speak plain HTTP; the others send back what comes in.
 const HTTP_PORTS: [u16; 2] = [80, 8080];
 
-/// A network in which every address is local.
+/// Where clients are.
+const CLIENTS: &str = "10.1.0.0-10.2.255.255";
+
+/// A network in which every address is local, and which captures what clients say to others than the gate.
 pub(super) fn network() -> Space {
     let space = Space::new("internet");
     space.ip("link set lo up\nroute add local 0.0.0.0/0 dev lo\nroute add local ::/0 dev lo\n");
+    let gate = GATE.ip();
+    space.nft(&[&format!(
+        "add table ip evasion; add chain ip evasion out {{ type nat hook output priority -100; }}; \
+         add rule ip evasion out ip saddr {CLIENTS} ip daddr != {{ {gate}, 127.0.0.0/8 }} \
+         meta l4proto tcp redirect to :{CAPTURE}"
+    )]);
     space
 }
 

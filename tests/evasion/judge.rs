@@ -266,13 +266,13 @@ fn differ<T: PartialEq + std::fmt::Debug>(
 
 /// What came to an origin, with `octroi` for the name that this run of the gate has in Via.
 fn anonymous(bytes: &[u8]) -> String {
-    const VIA: &str = "\\r\\nVia: 1.1 octroi-";
+    const GATE: &str = " octroi-";
     let text = shown(bytes);
-    let mut parts = text.split(VIA);
+    let mut parts = text.split(GATE);
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |all, part| {
         let rest = part.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
-        all + VIA.trim_end_matches('-') + rest
+        all + GATE.trim_end_matches('-') + rest
     })
 }
 

@@ -18,6 +18,8 @@ use crate::harness::world::repository;
 /// Where the proxy under test listens: an address of the internet, so that nothing but its being
 /// the gate's own stands against dialling it.
 pub(super) const GATE: SocketAddr = at([51, 15, 0, 1], 3128);
+/// Where captured connections come to.
+pub(super) const CAPTURE: u16 = 3130;
 const ADMIN: SocketAddr = at([51, 15, 0, 1], 9128);
 /// Where its resolver listens, on port 53.
 pub(super) const DNS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 53);
@@ -32,10 +34,12 @@ fn octroi_yaml(dir: &Path) -> String {
     let policy = repository().join("tests/evasion/policy");
     format!(
         "policy: {{ path: {} }}
-listeners: [{{ name: explicit, mode: explicit, address: \"{GATE}\" }}]
+listeners:
+  - {{ name: explicit, mode: explicit, address: \"{GATE}\" }}
+  - {{ name: captured, mode: transparent, capture: redirect, address: \"0.0.0.0:{CAPTURE}\" }}
 dns: {{ servers: [\"{DNS}:53\"], timeout: 500ms }}
 upstream: {{ connect_timeout: 1s }}
-limits: {{ head_timeout: {SHORT}ms, hello_timeout: {SHORT}ms }}
+limits: {{ head_timeout: {SHORT}ms, hello_timeout: {SHORT}ms, inspect_delay: 200ms }}
 audit: {{ path: {} }}
 admin: {{ address: \"{ADMIN}\" }}
 ",

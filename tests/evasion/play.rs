@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::case::{Case, Step};
+use super::case::{Case, Step, Way};
 use crate::harness::hello::Hello;
 
 /// How long a client waits for a byte that is to come.
@@ -52,7 +52,11 @@ struct Client {
 
 /// Plays the client's part to its end.
 pub(super) fn play(case: &Case, from: Ipv4Addr, proxy: SocketAddr) -> Heard {
-    let mut client = Client::open(from, proxy, PATIENCE);
+    let to = match case.way {
+        Way::Explicit => proxy,
+        Way::Captured(original) => original,
+    };
+    let mut client = Client::open(from, to, PATIENCE);
     for step in &case.steps {
         if let Err(why) = client.act(step) {
             client.heard.deviation = Some(format!("{why} at {}", brief(step)));

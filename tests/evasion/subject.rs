@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use super::case::{Case, Leak};
+use super::case::{Case, Leak, Way};
 use super::internet::{Came, Internet, network};
 use super::octroi::{DNS, GATE, Octroi};
+use super::open;
 use super::play::{Heard, probe};
 use super::stage::publish;
 use super::within;
@@ -24,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Subject {
     /// This gate.
     Octroi,
+    /// A proxy without a policy.
+    Open,
     /// Another proxy: the program that starts it in the foreground.
     Peer(PathBuf),
 }
@@ -32,6 +35,8 @@ pub(super) enum Subject {
 enum Alive {
     Octroi(Octroi),
     Peer(Running),
+    /// Threads of this process.
+    Open,
 }
 
 impl Subject {
@@ -48,8 +53,13 @@ impl Subject {
     }
 
     fn start(&self, dir: &std::path::Path) -> Alive {
-        let Self::Peer(program) = self else {
-            return Alive::Octroi(Octroi::start(dir));
+        let program = match self {
+            Self::Octroi => return Alive::Octroi(Octroi::start(dir)),
+            Self::Open => {
+                open::serve();
+                return Alive::Open;
+            }
+            Self::Peer(program) => program,
         };
         let log = File::create(dir.join("log")).unwrap();
         let mut command = Command::new(program);
@@ -96,7 +106,8 @@ fn play_all(subject: &Subject, cases: &[Case]) -> Score {
     let _alive = subject.start(dir.path());
     // What comes to origins is a case's if it came before the next case began.
     let mut played = Vec::new();
-    for case in cases.iter().filter(|case| case.leak != Leak::Ours) {
+    let is_asked = |case: &&Case| case.leak != Leak::Ours && case.way == Way::Explicit;
+    for case in cases.iter().filter(is_asked) {
         publish(&dns, case);
         for (address, behaviour) in &case.origins {
             internet.behave(*address, behaviour.clone());
