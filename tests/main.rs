@@ -17,6 +17,7 @@ mod balanced;
 mod capture;
 mod commands;
 mod dashboards;
+mod evasion;
 mod evidence;
 mod explicit;
 mod hellos;

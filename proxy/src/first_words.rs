@@ -27,7 +27,7 @@ const METHODS: [&[u8]; 10] = [
 /// What a connection is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstWords {
-    /// A TLS record with a handshake message (RFC 8446 section 5.1).
+    /// A TLS record (RFC 8446 section 5.1), of whatever type.
     Tls,
     /// The request line of HTTP/1, or what looks like it.
     Http,
@@ -89,8 +89,10 @@ fn look(seen: &[u8], longest: usize) -> Sight {
     use FirstWords::{Http, Other, Silence, Tls};
     match seen {
         [] => return Sight::Perhaps(Silence),
-        [22] => return Sight::Perhaps(Tls),
-        [22, 3, ..] => return Sight::Known(Tls),
+        [20..=24] => return Sight::Perhaps(Tls),
+        // Another record first is no hello, but servers exist that skip it and read the name behind it. So it is for
+        // the reader of hellos to refuse.
+        [20..=24, 3, ..] => return Sight::Known(Tls),
         _ => {}
     }
     if METHODS.iter().any(|method| seen.starts_with(method)) {
@@ -147,6 +149,10 @@ mod tests {
             (b"  GET / HTTP/1.1\r\n", FirstWords::Http),
             (b"SSH-2.0-OpenSSH_9.2\r\n", FirstWords::Other),
             (b"NICK jeanne\n", FirstWords::Other),
+            (b"\x14\x03\x03\x00\x01\x01\x16\x03\x01", FirstWords::Tls),
+            (b"\x15\x03\x01\x00\x02\x01\x00", FirstWords::Tls),
+            (b"\x16\xfe\xff\x00\x00", FirstWords::Other),
+            (b"\x14\x00\x00", FirstWords::Other),
             (b"\x80\x2e\x01\x03\x01", FirstWords::Other),
             (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", FirstWords::Other),
             (&[b'A'; LONGEST], FirstWords::Other),

@@ -10,7 +10,7 @@ use hickory_proto::rr::rdata::{A, AAAA, CNAME};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 /// What goes wrong with a name.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     NxDomain,
     ServFail,
@@ -20,11 +20,15 @@ pub(crate) enum Fault {
     Truncated,
 }
 
+/// Makes of the honest reply the bytes that are sent instead.
+pub(crate) type Forgery = Arc<dyn Fn(Message, Transport) -> Option<Vec<u8>> + Send + Sync>;
+
 #[derive(Clone, Default)]
 struct Entry {
     alias: Option<String>,
     addresses: Vec<IpAddr>,
     fault: Option<Fault>,
+    forgery: Option<Forgery>,
     ttl: u32,
 }
 
@@ -80,6 +84,11 @@ impl Dns {
 
     pub(crate) fn fault(&self, name: &str, fault: Fault) -> &Self {
         self.edit(name, |entry| entry.fault = Some(fault))
+    }
+
+    /// What is asked about the name is answered as somebody forges it.
+    pub(crate) fn forge(&self, name: &str, forgery: Forgery) -> &Self {
+        self.edit(name, |entry| entry.forgery = Some(forgery))
     }
 
     /// How long answers for the name may be kept.
@@ -164,17 +173,25 @@ fn answer(question: &[u8], zone: &Mutex<Zone>, over: Transport) -> Option<Vec<u8
         Some(Fault::ServFail) => reply.metadata.response_code = ResponseCode::ServFail,
         Some(Fault::NxDomain) => reply.metadata.response_code = ResponseCode::NXDomain,
         Some(Fault::Truncated) if over == Transport::Udp => reply.metadata.truncation = true,
-        _ => follow(&zone, name, query.query_type(), &mut reply),
+        _ => follow(&zone, name.clone(), query.query_type(), &mut reply),
     }
-    reply.to_vec().ok()
+    let forgery = zone
+        .names
+        .get(&name)
+        .and_then(|entry| entry.forgery.clone());
+    drop(zone);
+    match forgery {
+        Some(forge) => forge(reply, over),
+        None => reply.to_vec().ok(),
+    }
 }
 
 /// Adds the whole chain, as a resolver does.
 fn follow(zone: &Zone, start: String, kind: RecordType, reply: &mut Message) {
     let mut name = start;
     for _ in 0..20 {
-        let owner = Name::from_ascii(format!("{name}.")).unwrap();
-        let Some(entry) = zone.names.get(&name) else {
+        let owner = Name::from_ascii(format!("{name}."));
+        let (Ok(owner), Some(entry)) = (owner, zone.names.get(&name)) else {
             reply.metadata.response_code = ResponseCode::NXDomain;
             return;
         };
