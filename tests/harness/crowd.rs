@@ -27,7 +27,7 @@ pub(crate) enum Manner {
     Silent,
     /// Sends this much and then byte after byte of the rest, for ever.
     Drips { at_once: Vec<u8>, then: Vec<u8> },
-    /// Has a tunnel to the target and then drips.
+    /// Has a tunnel to the target and then drips into it, the first byte at once.
     DripsInside { target: String, then: Vec<u8> },
     /// Asks for an endless answer and reads its head alone.
     ReadsNothing { request: String },
@@ -133,8 +133,10 @@ async fn one(
         }
         Manner::DripsInside { target, then } => {
             connect(&mut stream, &target).await?;
+            let (first, rest) = then.split_at(1);
+            stream.write_all(first).await?;
             now();
-            drip(stream, &then).await
+            drip(stream, rest).await
         }
         Manner::ReadsNothing { request } => {
             if let Some(target) = request.strip_prefix("CONNECT ") {
