@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::harness::client::{Wire, curl};
 use crate::harness::eventually;
 use crate::harness::ledger::Became;
-use crate::harness::origin::http;
+use crate::harness::origin::{http, silent};
 use crate::harness::servers::Haproxy;
 use crate::harness::world::{Plan, World};
 
@@ -285,11 +285,14 @@ fn a_header_comes_in_time_and_in_any_pieces() {
 #[test]
 fn each_client_behind_the_balancer_counts_for_itself() {
     let plan = balanced().set("limits", "per_source: 2");
+    let plan = plan.set("limits", "hello_timeout: 5m");
     let world = plan.set("limits", "connections: 5").start();
+    world.origin("news.example", 10, 443, silent());
+    // Tunnels: what has no flow under way makes room.
     let hold = |client: Ipv4Addr| {
         let mut wire = from_balancer(&world);
-        wire.send(named(&world, client) + "HEAD /proxy.pac HTTP/1.1\r\nHost: x\r\n\r\n");
-        let head = wire.head();
+        wire.send(named(&world, client));
+        let head = wire.connect("news.example:443");
         (wire, head.status)
     };
     let (ordinary, sensitive) = (world.block.ordinary(), world.block.sensitive());
@@ -304,18 +307,22 @@ fn each_client_behind_the_balancer_counts_for_itself() {
     let line = rejected(&world, "source-limit");
     assert_eq!(line.text("source.ip"), ordinary.to_string());
     assert_eq!(line.text("source.nat.ip"), world.block.ip(50).to_string());
-    // One that has not said anything yet takes a place among all.
-    let silent = from_balancer(&world);
-    let stranger = world.block.stranger();
-    eventually("the silent one counts", || {
-        (hold(stranger).1 == 503).then_some(())
+    // One that has not said anything yet takes a place among all, and gives it up to one that comes later.
+    let mut silent = from_balancer(&world);
+    world.gate.has_taken(5, 5);
+    let other = Ipv4Addr::LOCALHOST;
+    let last = eventually("the silent one makes room", || {
+        let (wire, status) = hold(other);
+        (status == 200).then_some(wire)
     });
+    assert!(silent.rest().is_empty());
+    let line = rejected(&world, "displaced");
+    assert_eq!(line.text("source.ip"), world.block.ip(50).to_string());
+    assert_eq!(hold(other).1, 503);
     let line = rejected(&world, "connection-limit");
     assert_eq!(line.text("source.ip"), world.block.ip(50).to_string());
-    drop(silent);
-    eventually("its place is free", || {
-        (hold(stranger).1 == 200).then_some(())
-    });
+    drop(last);
+    eventually("its place is free", || (hold(other).1 == 200).then_some(()));
 }
 
 #[test]

@@ -304,8 +304,10 @@ fn machines_are_counted_and_not_their_tries() {
             .metrics()
             .total("octroi_distinct_sources", &labels)
     };
+    // Of twenty, two share a register of the sketch one time in a hundred.
     eventually("every machine is counted", || {
-        (distinct("culture") == 1 && distinct("unassigned") == 20).then_some(())
+        let unassigned = distinct("unassigned");
+        (distinct("culture") == 1 && (19..=20).contains(&unassigned)).then_some(())
     });
     assert!(
         !world

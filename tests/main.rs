@@ -16,6 +16,7 @@ mod harness;
 mod balanced;
 mod capture;
 mod commands;
+mod crowd;
 mod dashboards;
 mod evasion;
 mod evidence;

@@ -429,7 +429,11 @@ fn a_gate_without_descriptors_stands_and_accepts_again() {
     eprintln!("{used:.2} s of processor time in 3 s without descriptors");
     assert!(used < 1.5, "{used} s: it spins");
     assert!(world.gate.is_running());
+    let said = world.gate.log().matches("Accept() failed").count();
+    assert_eq!(said, 1, "one line in ten seconds");
     allow_descriptors(&world, "1024");
+    let reason = [("reason", "descriptors")];
+    world.gate.counted("octroi_accept_errors_total", &reason, 3);
     for wire in &mut waiting {
         assert_eq!(wire.connect("nowhere.example:443").status, 502);
     }
@@ -437,8 +441,68 @@ fn a_gate_without_descriptors_stands_and_accepts_again() {
     assert_lives(&mut open);
 }
 
+/// Stands before the kernel's `accept4`: while the file that it is told of is there, the machine has no descriptors.
+const NO_FILES_LEFT: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+    if (access(getenv("NO_FILES_LEFT"), F_OK) == 0) {
+        errno = ENFILE;
+        return -1;
+    }
+    return syscall(SYS_accept4, fd, address, length, flags);
+}
+"#;
+
+/// The whole machine has no descriptors left, for which the engine under the gate does not wait: nothing spins, one
+/// line tells of it, and who waited is served afterwards.
+#[test]
+fn a_machine_without_descriptors_is_waited_for() {
+    let plan = Plan::new().alone();
+    let (source, library) = (plan.path("accept.c"), plan.path("accept.so"));
+    std::fs::write(&source, NO_FILES_LEFT).unwrap();
+    let mut command = tool("cc");
+    command
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(&source);
+    let (code, said) = finish(&mut command);
+    assert_eq!(code, Some(0), "{said}");
+    let none_left = plan.path("none-left");
+    let plan = plan
+        .environment("LD_PRELOAD", library.display().to_string())
+        .environment("NO_FILES_LEFT", none_left.display().to_string());
+    let world = plan.start();
+    with_steady(&world);
+    let mut open = tunnel(world.ordinary());
+    std::fs::write(&none_left, "").unwrap();
+    let mut waiting: Vec<_> = (0..20).map(|_| world.ordinary()).collect();
+    let (began, used) = (Instant::now(), processor_time(&world));
+    eventually("two seconds pass", || {
+        assert_lives(&mut open);
+        (began.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    let used = processor_time(&world) - used;
+    eprintln!("{used:.2} s of processor time in 2 s without descriptors");
+    assert!(used < 1.0, "{used} s: it spins");
+    assert_eq!(world.gate.log().matches("Accept() failed").count(), 1);
+    std::fs::remove_file(&none_left).unwrap();
+    for wire in &mut waiting {
+        assert_eq!(wire.connect("nowhere.example:443").status, 502);
+    }
+    let reason = [("reason", "system-descriptors")];
+    world
+        .gate
+        .counted("octroi_accept_errors_total", &reason, 10);
+    assert_lives(&mut open);
+}
+
 /// More connections than descriptors carry, and a configuration that asks for them: the gate can
-/// be asked how it is all the while, says 503, and serves when they are gone.
+/// be asked how it is all the while, and serves whoever says what it wants.
 #[test]
 fn a_flood_of_connections_leaves_the_administrator_a_descriptor() {
     let plan = Plan::new().descriptors(600);
@@ -454,10 +518,15 @@ fn a_flood_of_connections_leaves_the_administrator_a_descriptor() {
         assert_eq!(healthy.expect("the gate answers").status, 200);
     }
     assert_lives(&mut open);
-    let refused = [("reason", "connection-limit")];
-    world
-        .gate
-        .counted("octroi_client_errors_total", &refused, 500);
+    let room = ["connection-limit", "displaced"];
+    eventually("all beyond the limit are refused or make room", || {
+        let errors = world
+            .gate
+            .metrics()
+            .by("octroi_client_errors_total", "reason");
+        let told: u64 = room.iter().filter_map(|reason| errors.get(*reason)).sum();
+        (told >= 500).then_some(())
+    });
     let usage = [("limit", "connections")];
     assert_eq!(
         world
@@ -466,11 +535,11 @@ fn a_flood_of_connections_leaves_the_administrator_a_descriptor() {
             .total("octroi_limit_usage_ratio", &usage),
         1
     );
-    drop(flood);
-    eventually("there is room again", || {
+    eventually("who asks is served beside them", || {
         let mut wire = world.ordinary();
         wire.send("CONNECT nowhere.example:443 HTTP/1.1\r\nHost: nowhere.example:443\r\n\r\n");
         (wire.head().status == 502).then_some(())
     });
+    drop(flood);
     assert_lives(&mut open);
 }

@@ -50,12 +50,17 @@ pub async fn handle(front: &Front, mut client: Client, shutdown: &ShutdownWatch)
             Err(refused) => return reject(gate, client, &refused).await,
         };
         let kept = match asked {
-            Asked::Passage(request) => match request.protocol {
-                Protocol::Connect | Protocol::Captured => {
-                    return tunnel(gate, client, request).await;
+            Asked::Passage(request) => {
+                let Some(passage) = begin(gate, &client, &request) else {
+                    return;
+                };
+                match request.protocol {
+                    Protocol::Connect | Protocol::Captured => {
+                        return tunnel(gate, client, passage).await;
+                    }
+                    Protocol::Http => exchange(front, client, request, passage, shutdown).await,
                 }
-                Protocol::Http => exchange(front, client, request, shutdown).await,
-            },
+            }
             Asked::Page(page, head) => {
                 let reply = page.reply(gate, &client, &head);
                 answer(client, &head, &reply).await
@@ -102,10 +107,15 @@ async fn next_request(
     Ok(Some(Asked::Passage(request)))
 }
 
+/// From here on the connection has a flow under way; `None` if another got its place a moment before.
+fn begin(gate: &Arc<Gate>, client: &Client, request: &Request) -> Option<Passage> {
+    let engaged = client.visit.engage()?;
+    Some(Passage::open(gate, client, request, engaged))
+}
+
 /// A CONNECT: the dial comes before the 200, and no byte of the client goes out before the last
 /// judgement.
-async fn tunnel(gate: &Arc<Gate>, mut client: Client, request: Request) {
-    let mut passage = Passage::open(gate, &client, &request);
+async fn tunnel(gate: &Arc<Gate>, mut client: Client, mut passage: Passage) {
     let permit = match passage.permit().await {
         Ok(permit) => permit,
         Err(stopped) => return refuse(client, passage, &stopped).await,
@@ -174,9 +184,9 @@ async fn exchange(
     front: &Front,
     client: Client,
     request: Request,
+    mut passage: Passage,
     shutdown: &ShutdownWatch,
 ) -> Option<Client> {
-    let mut passage = Passage::open(front.gate(), &client, &request);
     match passage.permit().await {
         Ok(permit) => {
             front

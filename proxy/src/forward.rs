@@ -110,6 +110,7 @@ impl Forwarder {
             transport,
             listener,
             lane,
+            visit,
         } = client;
         let mut head = Vec::with_capacity(1024);
         // INVARIANT: `Request::new` lets only forwardable targets through.
@@ -141,6 +142,7 @@ impl Forwarder {
             transport,
             listener,
             lane,
+            visit,
         })
     }
 

@@ -21,7 +21,7 @@
 //! told), [`gate`](mod@gate) (what all connections share), [`reload`] (bundle to policy, swapped in whole), [`state`]
 //! (what is remembered over a restart), [`tunnels`] (the open ones, judged again when the policy or its dates change),
 //! [`admin`] (metrics, health, the policy in force, reload), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
-//! they play), [`cli`] (the commands).
+//! they play), [`cli`] (the commands), and `accept_errors` (connections that the kernel would not hand over).
 //!
 //! # What is not here
 //!
@@ -42,6 +42,7 @@
     )
 )]
 
+mod accept_errors;
 pub mod addr;
 pub mod admin;
 pub mod certificate;

@@ -6,9 +6,16 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Notify;
+
+mod waiting;
+
+pub use waiting::{Displaced, Engaged, GRACE, Visit};
+
+use waiting::Line;
 
 /// Idle connections to origins that are kept for the next plain HTTP request.
 pub const POOL: usize = 256;
@@ -25,7 +32,7 @@ const SHARDS: usize = 16;
 /// Why a connection is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// There are as many as the gate serves in all.
+    /// There are as many as the gate serves in all, and none of them has waited long.
     Connections,
     /// This source has as many as one source may have.
     PerSource,
@@ -49,6 +56,7 @@ pub struct Admission {
     most_per_source: usize,
     live: AtomicUsize,
     idle: Notify,
+    waiting: Arc<Line>,
     sources: [Mutex<HashMap<IpAddr, usize>>; SHARDS],
     hasher: RandomState,
 }
@@ -62,23 +70,51 @@ impl Admission {
             most_per_source,
             live: AtomicUsize::new(0),
             idle: Notify::new(),
+            waiting: Arc::default(),
             sources: Default::default(),
             hasher: RandomState::new(),
         })
     }
 
-    /// Takes a connection in before it is known whose it is; it counts until the place is dropped.
+    /// A connection that comes to the gate.
+    #[must_use]
+    pub fn visit(&self) -> Arc<Visit> {
+        self.waiting.visit()
+    }
+
+    /// Takes a connection in before it is known whose it is; it counts until the place is dropped, and waits until it
+    /// is [engaged](Visit::engage). When there is no room, the one that has waited longest gives its place up.
     ///
     /// # Errors
     /// [`Full::Connections`].
-    pub fn enter(self: &Arc<Self>) -> Result<Place, Full> {
+    pub fn enter(self: &Arc<Self>, visit: &Arc<Visit>) -> Result<Place, Full> {
+        self.enter_at(visit, Instant::now)
+    }
+
+    fn enter_at(
+        self: &Arc<Self>,
+        visit: &Arc<Visit>,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Place, Full> {
         if self.live.fetch_add(1, Ordering::Relaxed) >= self.most {
+            let is_displaced = self.waiting.displace(now());
+            // Either on behalf of the one displaced, whose own place is none any more, or of this one.
             self.leave();
-            return Err(Full::Connections);
+            if !is_displaced {
+                return Err(Full::Connections);
+            }
         }
+        visit.wait();
         Ok(Place {
             admission: Arc::clone(self),
+            visit: Arc::clone(visit),
         })
+    }
+
+    /// How many connections have no flow under way.
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// How many connections there are.
@@ -131,6 +167,7 @@ fn locked(shard: &Mutex<HashMap<IpAddr, usize>>) -> MutexGuard<'_, HashMap<IpAdd
 #[derive(Debug)]
 pub struct Place {
     admission: Arc<Admission>,
+    visit: Arc<Visit>,
 }
 
 impl Place {
@@ -156,7 +193,10 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.admission.leave();
+        let was_displaced = self.visit.leave();
+        if !was_displaced {
+            self.admission.leave();
+        }
     }
 }
 
@@ -210,7 +250,7 @@ mod tests {
     }
 
     fn admit(admission: &Arc<Admission>, source: &str) -> Result<Ticket, Full> {
-        admission.enter()?.of(ip(source))
+        admission.enter(&admission.visit())?.of(ip(source))
     }
 
     #[test]
@@ -233,9 +273,10 @@ mod tests {
     #[test]
     fn a_connection_counts_before_its_source_is_known() {
         let admission = Admission::new(2, 1);
-        let unknown = admission.enter().unwrap();
+        let unknown = admission.enter(&admission.visit()).unwrap();
         let known = admit(&admission, "192.0.2.1").unwrap();
-        assert_eq!(admission.enter().unwrap_err(), Full::Connections);
+        let another = admission.enter(&admission.visit());
+        assert_eq!(another.unwrap_err(), Full::Connections);
         assert_eq!(unknown.of(ip("192.0.2.1")).unwrap_err(), Full::PerSource);
         assert_eq!(admission.live(), 1);
         drop(known);
@@ -267,6 +308,30 @@ mod tests {
         assert!(!waiter.is_finished());
         drop(ticket);
         waiter.await.unwrap();
+    }
+
+    /// The place goes from one to the other: it is counted once, whatever they do afterwards.
+    #[test]
+    fn a_newcomer_takes_the_place_of_one_that_waits() {
+        let admission = Admission::new(2, 2);
+        let visits = [admission.visit(), admission.visit()];
+        let [waits, works] = visits.each_ref().map(|visit| {
+            let place = admission.enter(visit).unwrap();
+            place.of(ip("192.0.2.1")).unwrap()
+        });
+        let engaged = visits[1].engage().unwrap();
+        let newcomer = admission.visit();
+        assert_eq!(admission.enter(&newcomer).unwrap_err(), Full::Connections);
+        let later = || Instant::now() + GRACE;
+        let newcomer = admission.enter_at(&newcomer, later).unwrap();
+        assert_eq!((admission.live(), admission.waiting()), (2, 1));
+        assert!(visits[0].engage().is_none());
+        drop(waits);
+        assert_eq!(admission.live(), 2, "the newcomer has it now");
+        drop(newcomer);
+        assert_eq!(admission.live(), 1);
+        drop((engaged, works));
+        assert_eq!((admission.live(), admission.waiting()), (0, 0));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 mod balancer;
 mod capture;
+mod ration;
 mod tls;
 mod wait;
 
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,15 +29,19 @@ use crate::connection;
 use crate::forward::Forwarder;
 use crate::gate::Gate;
 use crate::ledger::{FlowId, Rejected};
-use crate::limits::{Full, Ticket};
+use crate::limits::{Displaced, Full, Place, Ticket, Visit};
 use crate::linger::linger;
 use crate::reply::{After, Audience, Fault, Reply};
 use crate::upstream::Lane;
 
 use balancer::Unheard;
+use ration::Ration;
 
 /// How long a client that is turned away may take to hear of it.
 const FAREWELL: Duration = Duration::from_millis(100);
+
+/// Lines of the audit log about connections that were displaced.
+const LINES_A_SECOND: u32 = 20;
 
 const FULL: Fault = Fault::new(
     503,
@@ -58,6 +64,8 @@ pub struct Front {
     gate: Arc<Gate>,
     forwarder: Forwarder,
     bound: Vec<Bound>,
+    /// Of connections that were displaced: as many come as somebody cares to send.
+    lines: Ration,
 }
 
 /// A listener and where it really is: the file may leave the port to the system.
@@ -93,6 +101,8 @@ pub struct Client {
     pub listener: Id,
     /// The connections to origins that are its own.
     pub lane: Lane,
+    /// Whether it waits or has a flow under way, for those who look for room.
+    pub visit: Arc<Visit>,
 }
 
 /// Why a connection is not served.
@@ -111,6 +121,7 @@ impl Front {
             gate,
             forwarder,
             bound,
+            lines: Ration::new(LINES_A_SECOND),
         }
     }
 
@@ -149,6 +160,7 @@ impl Front {
             transport: Transport::Plain,
             listener,
             lane: Lane::draw(),
+            visit: self.gate.admission.visit(),
         };
         Some((client, bound))
     }
@@ -167,17 +179,14 @@ impl Front {
             .or_else(|| here().find(|bound| bound.address.ip().is_unspecified()))
     }
 
-    /// Counts a connection in and learns whose it is; `None` if it left meanwhile.
+    /// Learns whose connection has a place; `None` if it left meanwhile.
     async fn take_in(
         &self,
         client: &mut Client,
         bound: &Bound,
+        place: Place,
         shutdown: &ShutdownWatch,
     ) -> Result<Option<Ticket>, TurnedAway> {
-        // Before a byte is read: whoever connects and says nothing counts as well.
-        let speaks_tls = bound.certificates.is_some() || bound.listener.mode.capture().is_some();
-        let full = |full: Full| TurnedAway::for_want_of_room(full, speaks_tls);
-        let place = self.gate.admission.enter().map_err(full)?;
         if let Some(capture) = bound.listener.mode.capture() {
             let original = capture::original(client, capture, &self.gate.dialler.own)?;
             client.original = Some(original);
@@ -193,7 +202,15 @@ impl Front {
                 None => return Ok(None),
             }
         }
-        Ok(Some(place.of(client.address.ip()).map_err(full)?))
+        let ticket = place.of(client.address.ip());
+        ticket.map(Some).map_err(|full| bound.full(full))
+    }
+
+    /// Serves a connection that has its ticket to the end.
+    async fn serve(&self, client: Client, bound: &Bound, shutdown: &ShutdownWatch) {
+        if let Some(client) = self.secure(client, bound, shutdown).await {
+            connection::handle(self, client, shutdown).await;
+        }
     }
 
     /// Takes the connection to its first request: over TLS, if the listener speaks it.
@@ -222,6 +239,22 @@ impl Front {
                 self.record(address, balancer, &bound.listener.name, &away);
                 None
             }
+        }
+    }
+
+    /// Records that a connection had to make room for another. It is told nothing: it asked nothing, or not to the end.
+    fn displaced(&self, whose: (ClientAddr, Option<IpAddr>), bound: &Bound, visit: &Visit) {
+        let (address, balancer) = whose;
+        let reason = match visit.has_asked() {
+            false => "displaced",
+            true => "displaced-idle",
+        };
+        match self.lines.take(Instant::now()) {
+            Some(unwritten) => {
+                let away = TurnedAway::displaced(reason, unwritten);
+                self.record(address, balancer, &bound.listener.name, &away);
+            }
+            None => self.gate.ledger.metrics().client_error(reason),
         }
     }
 
@@ -277,7 +310,23 @@ impl Client {
     }
 }
 
+impl Bound {
+    fn full(&self, full: Full) -> TurnedAway {
+        let speaks_tls = self.certificates.is_some() || self.listener.mode.capture().is_some();
+        TurnedAway::for_want_of_room(full, speaks_tls)
+    }
+}
+
 impl TurnedAway {
+    /// With how many there were before of which no line was written.
+    fn displaced(reason: &'static str, unwritten: u64) -> Self {
+        Self {
+            reason,
+            detail: (unwritten > 0).then(|| format!("{unwritten} more since the last line")),
+            answer: None,
+        }
+    }
+
     /// Who speaks TLS, or may, could not read an answer, and a handshake is more than a busy gate has to give.
     fn for_want_of_room(full: Full, speaks_tls: bool) -> Self {
         let fault = match full {
@@ -310,15 +359,31 @@ impl ServerApp for Front {
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
         let (mut client, bound) = self.meet(stream)?;
-        match self.take_in(&mut client, bound, shutdown).await {
-            Ok(Some(ticket)) => {
-                if let Some(client) = self.secure(client, bound, shutdown).await {
-                    connection::handle(self, client, shutdown).await;
+        let visit = Arc::clone(&client.visit);
+        // Before a byte is read: whoever connects and says nothing counts as well.
+        let place = match self.gate.admission.enter(&visit) {
+            Ok(place) => place,
+            Err(full) => {
+                self.turn_away(client, bound.full(full)).await;
+                return None;
+            }
+        };
+        let taken = {
+            let taken = pin!(self.take_in(&mut client, bound, place, shutdown));
+            visit.unless_displaced(taken).await
+        };
+        let whose = (client.address, client.balancer);
+        match taken {
+            Ok(Ok(Some(ticket))) => {
+                let served = pin!(self.serve(client, bound, shutdown));
+                if let Err(Displaced) = visit.unless_displaced(served).await {
+                    self.displaced(whose, bound, &visit);
                 }
                 drop(ticket);
             }
-            Ok(None) => {}
-            Err(away) => self.turn_away(client, away).await,
+            Ok(Ok(None)) => {}
+            Ok(Err(away)) => self.turn_away(client, away).await,
+            Err(Displaced) => self.displaced(whose, bound, &visit),
         }
         None
     }

@@ -21,6 +21,7 @@ use crate::dns::Resolution;
 use crate::fault::{self, Fault};
 use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry, Opened};
+use crate::limits::Engaged;
 use crate::listener::Client;
 use crate::refusals::Kept;
 use crate::reply::{About, Audience, Refusal, Reply};
@@ -41,6 +42,8 @@ pub struct Passage {
     entry: Entry,
     /// Held as long as the flow lasts.
     place: Place,
+    /// While there is a flow, its connection makes room for nobody.
+    engaged: Engaged,
 }
 
 /// A decision and the policy it was made by.
@@ -72,7 +75,7 @@ impl From<DialError> for Stopped {
 impl Passage {
     /// Who asks for what: opens the flow's entry in the ledger.
     #[must_use]
-    pub fn open(gate: &Arc<Gate>, client: &Client, request: &Request) -> Self {
+    pub fn open(gate: &Arc<Gate>, client: &Client, request: &Request, engaged: Engaged) -> Self {
         let is_tunnel = request.protocol == Protocol::Connect;
         let awaits_hello = is_tunnel && expects_tls(gate, client, request.port);
         let user_agent = request.head.values("user-agent").next();
@@ -92,7 +95,7 @@ impl Passage {
         Self {
             awaits_hello,
             audience: request.audience,
-            ..Self::begin(gate, opened, request.host().cloned(), hello)
+            ..Self::begin(gate, opened, request.host().cloned(), hello, engaged)
         }
     }
 
@@ -104,6 +107,7 @@ impl Passage {
         client: &Client,
         original: OriginalDst,
         hello: Hello,
+        engaged: Engaged,
     ) -> Self {
         let opened = Opened {
             source: client.source.clone(),
@@ -116,7 +120,7 @@ impl Passage {
             original: Some(original.ip()),
             user_agent: None,
         };
-        Self::begin(gate, opened, None, Some(hello))
+        Self::begin(gate, opened, None, Some(hello), engaged)
     }
 
     /// Whether such a connection would pass, by what is known before anything is resolved. It is no flow yet, and
@@ -139,7 +143,13 @@ impl Passage {
         decision.verdict() == Verdict::Allow
     }
 
-    fn begin(gate: &Arc<Gate>, opened: Opened, host: Option<Host>, hello: Option<Hello>) -> Self {
+    fn begin(
+        gate: &Arc<Gate>,
+        opened: Opened,
+        host: Option<Host>,
+        hello: Option<Hello>,
+        engaged: Engaged,
+    ) -> Self {
         let evidence = Evidence {
             source: opened.source.clone(),
             protocol: opened.protocol,
@@ -158,6 +168,7 @@ impl Passage {
             audience: Audience::default(),
             entry: gate.ledger.open(opened),
             place: Place::default(),
+            engaged,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::netns::Net;
-use super::scrape::{Answer, Line, Scrape, request};
+use super::scrape::{Answer, Line, Sample, Scrape, request};
 use super::tools::{Running, tool};
 use super::{Block, DEADLINE, eventually};
 
@@ -147,6 +147,19 @@ impl Gate {
             let total = self.metrics().total(name, labels);
             (total >= least).then_some(total)
         })
+    }
+
+    /// Waits until so many of the places for connections are taken.
+    pub(crate) fn has_taken(&self, places: u32, of: u32) {
+        let wanted = f64::from(places) / f64::from(of);
+        eventually(&format!("{places} of {of} places are taken"), || {
+            let ratio = |s: &&Sample| {
+                s.name == "octroi_limit_usage_ratio" && s.has(&[("limit", "connections")])
+            };
+            let metrics = self.metrics();
+            let ratio = metrics.samples.iter().find(ratio)?.value;
+            ((ratio - wanted).abs() < 1e-9).then_some(())
+        });
     }
 
     /// Every complete line of the audit log so far.

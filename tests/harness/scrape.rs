@@ -106,7 +106,7 @@ impl Scrape {
 }
 
 impl Sample {
-    fn has(&self, labels: &[(&str, &str)]) -> bool {
+    pub(crate) fn has(&self, labels: &[(&str, &str)]) -> bool {
         labels
             .iter()
             .all(|(k, v)| self.labels.get(*k).is_some_and(|found| found == v))

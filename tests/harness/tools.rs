@@ -26,6 +26,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("jq", "jq"),
     ("prlimit", "util-linux"),
     ("faketime", "faketime"),
+    ("cc", "gcc"),
     ("systemd-analyze", "systemd"),
 ];
 

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::{IO, complain};
+use crate::accept_errors::AcceptErrors;
 use crate::config::Config;
 use crate::server;
 use crate::server::upgrade::{Arrival, program};
@@ -86,5 +89,7 @@ fn log() {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        .finish()
+        .with(AcceptErrors::default())
         .init();
 }

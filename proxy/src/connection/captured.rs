@@ -100,7 +100,11 @@ pub(super) async fn tunnel(
     if gate.ledger.admit().await.is_err() {
         return leave(gate, client).await;
     }
-    let mut passage = Passage::captured(gate, &client, original, hello);
+    // Otherwise another got its place a moment ago.
+    let Some(engaged) = client.visit.engage() else {
+        return;
+    };
+    let mut passage = Passage::captured(gate, &client, original, hello, engaged);
     let permit = match passage.permit().await {
         Ok(permit) => permit,
         Err(stopped) => return hang_up(client, passage, &stopped).await,

@@ -26,6 +26,7 @@ use usage::Usages;
 
 use super::series::{Budget, Family, Label};
 use super::sources::Sources;
+use crate::accept_errors;
 use crate::certificate::Outcome;
 
 /// What is shown where nobody's source asks.
@@ -142,6 +143,9 @@ impl Metrics {
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1.0);
         r.register(Box::new(ProcessCollector::for_self()))?;
+        if let Some(errors) = accept_errors::counted() {
+            r.register(Box::new(errors))?;
+        }
         Ok(Self {
             attempts: Family::new(
                 counters(

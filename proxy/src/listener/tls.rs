@@ -66,6 +66,7 @@ pub(super) async fn secure(
         original,
         listener,
         lane,
+        visit,
         ..
     } = client;
     let socket = stream.into_any().downcast::<Socket>();
@@ -90,6 +91,7 @@ pub(super) async fn secure(
         transport: Transport::Tls,
         listener,
         lane,
+        visit,
     })
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::Passage;
 use crate::gate::Gate;
 use crate::ledger::{Close, CloseReason, ClosedBy, Entry};
+use crate::limits::Engaged;
 use crate::relay::{End, Relayed, Side, Stop};
 use crate::shares::Place;
 use crate::tunnels::{Member, judge_again};
@@ -20,6 +21,7 @@ pub struct Tunnel {
     entry: Entry,
     /// Held until the tunnel is closed.
     _place: Place,
+    _engaged: Engaged,
 }
 
 impl Passage {
@@ -34,6 +36,7 @@ impl Passage {
             round,
             entry,
             place,
+            engaged,
             ..
         } = self;
         let member = gate.tunnels.enter(evidence, round, |evidence| {
@@ -44,6 +47,7 @@ impl Passage {
             member,
             entry,
             _place: place,
+            _engaged: engaged,
         }
     }
 }
@@ -63,6 +67,7 @@ impl Tunnel {
             member,
             mut entry,
             _place,
+            _engaged,
             ..
         } = self;
         let detail = match relayed.end {

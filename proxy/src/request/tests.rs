@@ -9,6 +9,7 @@ use super::*;
 use octroi_wire::proxy_header::Transport;
 
 use crate::addr::{ClientAddr, LocalAddr};
+use crate::limits::Admission;
 use crate::upstream::Lane;
 
 fn parsed(text: &str) -> Result<Request, Refused> {
@@ -105,6 +106,7 @@ async fn connected() -> (TcpStream, Client) {
         local: LocalAddr::new(listener.local_addr().unwrap()),
         listener: "explicit".into(),
         lane: Lane::draw(),
+        visit: Admission::new(1, 1).visit(),
     };
     (client, gate)
 }
