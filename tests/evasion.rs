@@ -31,6 +31,8 @@ use std::time::{Duration, Instant};
 use case::{Case, Table};
 use subject::{Score, Subject};
 
+use crate::harness::world::repository;
+
 /// Writes the cases of one group down.
 type Group = fn(&mut Table);
 
@@ -76,6 +78,12 @@ fn there_are_enough_cases_each_with_a_name_of_its_own() {
     }
     println!("{:<20}{:>4}", "in all", names.len());
     assert!(names.len() >= ENOUGH, "only {} cases", names.len());
+    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let told_there = format!("{} cases in all", names.len());
+    assert!(
+        readme.contains(&told_there),
+        "README.md does not say `{told_there}`"
+    );
     let silent = told.iter().filter(|told| !**told).count();
     assert!(silent <= 4, "{silent} cases leave nothing in the ledger");
 }
@@ -233,7 +241,9 @@ fn told(scores: &[(&str, Score)]) -> String {
         format!("{name:<18}{attacks:>8}{held:>7}{leaked:>8}{controls:>10}{broken:>8}\n")
     };
     let mut sum = [0; 5];
-    for (name, score) in scores {
+    // Groups of captured connections are for gates that capture.
+    let asked = |score: &Score| score.attacks + score.controls > 0;
+    for (name, score) in scores.iter().filter(|(_, score)| asked(score)) {
         let (leaked, broken) = (score.leaked.len(), score.broken.len());
         let counts = [
             score.attacks,
