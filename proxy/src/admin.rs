@@ -14,6 +14,7 @@ use pingora::services::listening::Service;
 
 use crate::ledger::{Ledger, metrics};
 use crate::reload::{Handle, Outcome};
+use crate::server::Pulse;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
@@ -23,16 +24,23 @@ const JSON: &str = "application/json";
 pub struct Admin {
     policy: Handle,
     ledger: Ledger,
+    pulse: Pulse,
     /// Bound to loopback: names other than this machine's own are then a rebinding attack.
     is_local: bool,
 }
 
 /// The listener as a service of the server.
 #[must_use]
-pub fn service(address: SocketAddr, policy: Handle, ledger: Ledger) -> Service<HttpServer<Admin>> {
+pub fn service(
+    address: SocketAddr,
+    policy: Handle,
+    ledger: Ledger,
+    pulse: Pulse,
+) -> Service<HttpServer<Admin>> {
     let admin = Admin {
         policy,
         ledger,
+        pulse,
         is_local: address.ip().is_loopback(),
     };
     let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
@@ -95,7 +103,10 @@ impl Admin {
                 self.ledger.metrics().text(),
             ),
             "/-/healthy" => Answer::text(StatusCode::OK, "healthy\n"),
-            "/-/ready" => health::ready(&self.policy, self.ledger.is_writable()),
+            "/-/ready" => {
+                let is_writable = self.ledger.is_writable();
+                health::ready(&self.policy, self.pulse.has_started(), is_writable)
+            }
             "/-/policy" => policy::tell(&self.policy).await,
             _ => self.reload().await,
         }

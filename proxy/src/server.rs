@@ -251,6 +251,7 @@ pub fn run(
         server.add_service(shares::service(Arc::clone(&gate)));
     }
     server.add_service(upgrades);
+    let signals = pulse.seat("signals");
     let to_manager = notifier.clone();
     server.add_service(life::service(
         Arc::clone(&gate),
@@ -262,7 +263,10 @@ pub fn run(
     let drain = drain::service(gate, drain_timeout, notifier, succeeded.clone());
     server.add_service(drain);
     server.run(RunArgs {
-        shutdown_signal: Box::new(drain::Signals { succeeded }),
+        shutdown_signal: Box::new(drain::Signals {
+            succeeded,
+            seat: signals,
+        }),
     });
 }
 

@@ -33,13 +33,17 @@ struct RejectedReload<'a> {
     findings: &'a str,
 }
 
-/// Ready while flows are served: a bundle that was rejected is told and is no reason to take the
+/// Ready while flows are served, and once every service stands: a bundle that was rejected is told and is no reason to take the
 /// gate out of service, for the last good one is in force.
-pub(super) fn ready(handle: &Handle, is_writable: bool) -> Answer {
+pub(super) fn ready(handle: &Handle, has_started: bool, is_writable: bool) -> Answer {
     let status = handle.status();
     let rejected = status.rejected.as_ref();
     let ready = Ready {
-        status: if is_writable { "ready" } else { "not ready" },
+        status: match (has_started, is_writable) {
+            (false, _) => "starting",
+            (true, false) => "not ready",
+            (true, true) => "ready",
+        },
         policy: Policy {
             name: &status.name,
             digest: &status.digest,
@@ -58,7 +62,7 @@ pub(super) fn ready(handle: &Handle, is_writable: bool) -> Answer {
         },
         state: state(handle),
     };
-    let code = if is_writable {
+    let code = if has_started && is_writable {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE

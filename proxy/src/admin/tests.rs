@@ -23,6 +23,7 @@ fn admin(directory: &Path, sink: Sink) -> Admin {
     Admin {
         policy,
         ledger,
+        pulse: Pulse::default(),
         is_local: true,
     }
 }

@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{interval, sleep, timeout};
 
+use super::pulse::Seat;
 use super::upgrade::Successor;
 use crate::gate::Gate;
 use crate::relay::Stop;
@@ -35,17 +36,22 @@ pub(super) const MARGIN: Duration = Duration::from_secs(30);
 /// does another gate that serves in place of this one.
 pub(super) struct Signals {
     pub(super) succeeded: watch::Receiver<Option<Successor>>,
+    /// Taken once signals are watched: until then one would end the process on the spot.
+    pub(super) seat: Seat,
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
         let mut succeeded = self.succeeded.clone();
-        tokio::select! {
-            () = told_to_stop() => {}
-            // Without its sender nobody can succeed.
-            Ok(_) = succeeded.wait_for(Option::is_some) => {}
-        }
+        let told = async {
+            tokio::select! {
+                () = told_to_stop() => {}
+                // Without its sender nobody can succeed.
+                Ok(_) = succeeded.wait_for(Option::is_some) => {}
+            }
+        };
+        self.seat.run(told).await;
         ShutdownSignal::GracefulTerminate
     }
 }

@@ -67,6 +67,13 @@ impl Pulse {
         self.all(|member| member.runtime.get().is_some()).await;
     }
 
+    /// Whether every service stands.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        let members = self.locked();
+        members.iter().all(|member| member.runtime.get().is_some())
+    }
+
     /// Waits until every service has ended: nothing is listened on any more.
     pub async fn ended(&self) {
         self.all(|member| member.ended.get().is_some()).await;
@@ -193,6 +200,7 @@ mod tests {
             seat.run(service).await;
         });
         pulse.started().await;
+        assert!(pulse.has_started());
         end.send(()).unwrap();
         serving.await.unwrap();
         pulse.ended().await;
@@ -207,6 +215,7 @@ mod tests {
         let (_first, second) = (pulse.seat("a"), pulse.seat("b"));
         tokio::spawn(async move { second.run(std::future::pending()).await });
         assert!(timeout(PATIENCE, pulse.started()).await.is_err());
+        assert!(!pulse.has_started());
         let missing = Err(Stuck::Ended("a".to_owned()));
         assert_eq!(pulse.answers(PATIENCE).await, missing);
     }

@@ -168,7 +168,12 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
         .map_err(LedgerError::from)?;
     let mut extras: Vec<Extra> = vec![
         Box::new(OnOpen::new(
-            admin::service(admin.address(), policy.clone(), ledger.clone()),
+            admin::service(
+                admin.address(),
+                policy.clone(),
+                ledger.clone(),
+                process.pulse.clone(),
+            ),
             vec![admin],
             process.pulse.seat("admin"),
         )),
