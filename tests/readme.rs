@@ -196,8 +196,13 @@ fn everything_happens(world: &World) {
     drop(wire);
     assert_eq!(world.wire(from).connect("nowhere.example:443").status, 502);
     assert_eq!(world.wire(from).connect("no..name:443").status, 400);
-    // 127.0.0.3 has a derogation for Exchange Online.
-    world.origin("outlook.office.com", 11, 443, echo());
+    // 127.0.0.3 has a derogation for Exchange Online, and none for that port.
+    world.origin("contoso.mail.protection.outlook.com", 11, 443, echo());
+    world
+        .dns
+        .alias("outlook.office.com", "contoso.mail.protection.outlook.com");
+    let mut refused = world.wire([127, 0, 0, 3].into());
+    assert_eq!(refused.connect("outlook.office.com:8443").status, 403);
     let mut lifted = world.wire([127, 0, 0, 3].into());
     assert_eq!(lifted.connect("outlook.office.com:443").status, 200);
     lifted.send(client_hello(Some("outlook.office.com")));
@@ -231,7 +236,9 @@ fn everything_happens(world: &World) {
         let families = [
             "octroi_bytes_total",
             "octroi_certificate_reloads_total",
+            "octroi_derogation_after_refusal_total",
             "octroi_derogation_uses_total",
+            "octroi_found_behind_total",
             "octroi_second_hellos_refused_total",
             "octroi_tunnels_revoked_total",
         ];

@@ -10,6 +10,7 @@ mod id;
 mod line;
 pub mod metrics;
 pub(crate) mod record;
+mod refused;
 mod series;
 mod sketch;
 mod sources;

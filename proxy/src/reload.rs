@@ -304,6 +304,7 @@ impl Handle {
             Err(rejected) => {
                 tracing::error!(in_force = %status.digest, "the new policy is not put in force, the last good one stays:\n{rejected}");
                 status.rejected = Some((at, rejected.clone()));
+                shared.ledger.metrics().policy_last_reload(false);
                 Outcome::Rejected(rejected)
             }
         };
@@ -359,6 +360,7 @@ impl Status {
         let metrics = ledger.metrics();
         metrics.lists_modified(&self.lists);
         metrics.policy_from_state(matches!(self.origin, Origin::State { .. }));
+        metrics.policy_last_reload(self.rejected.is_none());
     }
 }
 

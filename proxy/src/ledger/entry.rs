@@ -178,7 +178,9 @@ impl Entry {
         let (labels, at) = (Labels::of(policy, decision), Timestamp::now());
         let metrics = &self.ledger.metrics;
         metrics.decided(policy, decision, &labels, facts.has_ech());
-        metrics.asked(&labels, self.opened.source.address, at);
+        let client = self.opened.source.address;
+        metrics.asked(&labels, client, at);
+        metrics.answered(policy, decision, &labels, client, at);
         if self.ledger.log.is_on() {
             let line = self.decision_line(policy, decision, facts, at);
             self.ledger.log.line(line);

@@ -13,19 +13,20 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::catalogue::Id;
-use octroi_policy::decision::{Decision, Disposition, Hit};
+use octroi_policy::decision::{Decision, Disposition, Hit, Verdict};
 use octroi_policy::diagnostic::Severity;
-use octroi_policy::rule::Mode;
+use octroi_policy::flow::EvidenceKind;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
 use declare::{counter, counters, gauges, histogram, int_gauges, register};
-use policy::PolicyFamilies;
+use policy::{PolicyFamilies, mode_word};
 pub use usage::LimitUsage;
 use usage::Usages;
 
+use super::refused::Refused;
 use super::series::{Budget, Family, Label};
-use super::sources::Sources;
+use super::sources::{DENIED, Sources, TRIED};
 use crate::accept_errors;
 use crate::certificate::Outcome;
 
@@ -47,7 +48,7 @@ const SETUP_BUCKETS: [f64; 13] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 /// Samples that exist whatever the traffic: histograms, build, process, and words of ours.
-const FIXED_SERIES: usize = 160;
+const FIXED_SERIES: usize = 162;
 
 type Counters<const N: usize> = Family<IntCounterVec, N>;
 
@@ -57,12 +58,16 @@ pub struct Metrics {
     registry: Registry,
     budget: Arc<Budget>,
     attempts: Counters<5>,
-    distinct_sources: Sources,
+    distinct_sources: Sources<2>,
+    distinct_denied: Sources<3>,
+    found_behind: Counters<2>,
     rule_hits: Counters<3>,
     evidence: Counters<2>,
     sni: IntCounterVec,
     ech: Counters<1>,
     derogation_uses: Counters<2>,
+    derogation_after_refusal: Counters<2>,
+    refused: Refused,
     bytes: Counters<3>,
     tunnels_active: Family<IntGaugeVec, 1>,
     tunnels_revoked: Counters<1>,
@@ -157,7 +162,18 @@ impl Metrics {
                 &[&[2], &[0, 1]],
                 b,
             ),
-            distinct_sources: register(r, Sources::new(b, most_series, folded)?)?,
+            distinct_sources: register(r, Sources::new(TRIED, b, most_series, folded.clone())?)?,
+            distinct_denied: register(r, Sources::new(DENIED, b, most_series, folded)?)?,
+            found_behind: Family::new(
+                counters(
+                    r,
+                    "octroi_found_behind_total",
+                    "Flows for a listed service behind which DNS led to a provider.",
+                    &["service", "provider"],
+                )?,
+                &[&[1], &[0]],
+                b,
+            ),
             rule_hits: Family::new(
                 counters(
                     r,
@@ -204,6 +220,17 @@ impl Metrics {
                 &[&[0], &[1]],
                 b,
             ),
+            derogation_after_refusal: Family::new(
+                counters(
+                    r,
+                    "octroi_derogation_after_refusal_total",
+                    "Sources let through by a derogation that were refused the same service within the 24 hours before; each refusal counts once.",
+                    &["derogation", "ministry"],
+                )?,
+                &[&[0], &[1]],
+                b,
+            ),
+            refused: Refused::new(),
             bytes: Family::new(
                 counters(
                     r,
@@ -348,6 +375,11 @@ impl Metrics {
         self.policy.show_from_state(is);
     }
 
+    /// Shows whether the bundle passed when it was last read.
+    pub fn policy_last_reload(&self, successful: bool) {
+        self.policy.show_last_reload(successful);
+    }
+
     /// Counts a failure of the state directory.
     pub fn state_error(&self, reason: &'static str) {
         self.policy.count_state_error(reason);
@@ -412,7 +444,38 @@ impl Metrics {
         let Labels {
             ministry, service, ..
         } = labels.clone();
-        self.distinct_sources.note(ministry, service, client, at);
+        self.distinct_sources.note([ministry, service], client, at);
+    }
+
+    /// Notes what was decided for whom, without keeping the address.
+    pub(super) fn answered(
+        &self,
+        policy: &Policy,
+        decision: &Decision,
+        labels: &Labels,
+        client: IpAddr,
+        at: Timestamp,
+    ) {
+        let Labels {
+            ministry, service, ..
+        } = labels.clone();
+        if decision.recorded().0 == Verdict::Deny {
+            let workload = policy.workload(decision.who.workload());
+            let sensitivity = Label::Word(workload.sensitivity.as_str());
+            let labels = [ministry.clone(), sensitivity, service.clone()];
+            self.distinct_denied.note(labels, client, at);
+        }
+        if decision.service().is_none() {
+            return;
+        }
+        if decision.verdict() == Verdict::Deny {
+            self.refused.note(client, service.as_str(), at);
+        } else if let Some(derogation) = decision.derogation()
+            && self.refused.take(client, service.as_str(), at)
+        {
+            let id = policy.derogation(derogation).id.clone();
+            count(&self.derogation_after_refusal, [Label::Id(id), ministry], 1);
+        }
     }
 
     pub(super) fn undecided(&self) {
@@ -449,6 +512,7 @@ impl Metrics {
             1,
         );
         self.count_rules(policy, decision, &ministry);
+        self.count_found_behind(policy, decision);
         if let Some(outcome) = decision.outcome {
             count(
                 &self.evidence,
@@ -478,19 +542,26 @@ impl Metrics {
             .collect();
         for rule in rules {
             let rule = policy.rule(rule);
-            let mode = match rule.mode {
-                Mode::Enforce => "enforce",
-                Mode::Observe => "observe",
-            };
-            count(
-                &self.rule_hits,
-                [
-                    Label::Id(rule.id.clone()),
-                    ministry.clone(),
-                    Label::Word(mode),
-                ],
-                1,
-            );
+            let mode = Label::Word(mode_word(rule.mode));
+            let labels = [Label::Id(rule.id.clone()), ministry.clone(), mode];
+            count(&self.rule_hits, labels, 1);
+        }
+    }
+
+    /// What DNS says, and not where a captured client says that it was going: that proves nothing.
+    fn count_found_behind(&self, policy: &Policy, decision: &Decision) {
+        let mut asked = decision.pieces.iter().filter(|p| p.kind.is_asked_for());
+        let Some(service) = asked.find_map(|piece| piece.class.service) else {
+            return;
+        };
+        let found = decision
+            .pieces
+            .iter()
+            .filter(|piece| matches!(piece.kind, EvidenceKind::Cname | EvidenceKind::Address));
+        let providers: BTreeSet<_> = found.filter_map(|piece| piece.class.provider).collect();
+        for provider in providers {
+            let ids = [&policy.service(service).id, &policy.provider(provider).id];
+            count(&self.found_behind, ids.map(|id| Label::Id(id.clone())), 1);
         }
     }
 

@@ -85,6 +85,10 @@ fn rule(name: &str, mode: Mode, sensitivity: Sensitivity) -> PolicyRule {
 
 /// Exchange is refused for payroll, watched for the office, unknown to nobody's sources.
 fn policy() -> Arc<Policy> {
+    Arc::new(Policy::compile(model()))
+}
+
+fn model() -> Model {
     let exchange = octroi_policy::catalogue::Service {
         id: id("exchange-online"),
         name: "Exchange Online".into(),
@@ -101,7 +105,7 @@ fn policy() -> Arc<Policy> {
         layer: None,
         place: Place::default(),
     };
-    let model = Model {
+    Model {
         name: id("test"),
         digest: "d1ge57".into(),
         files: Vec::new(),
@@ -142,8 +146,7 @@ fn policy() -> Arc<Policy> {
         local_names: Vec::new(),
         tested_at: Timestamp::UNIX_EPOCH,
         tests: Vec::new(),
-    };
-    Arc::new(Policy::compile(model))
+    }
 }
 
 fn books(path: &Path, client_address: ClientAddress) -> Ledger {
@@ -631,3 +634,5 @@ async fn a_revoked_tunnel_is_closed_by_its_rule_and_not_counted_again() {
     let attempts = samples(ledger.metrics(), "octroi_attempts_total");
     assert_eq!(attempts.values().sum::<u64>(), 1);
 }
+
+mod watch;

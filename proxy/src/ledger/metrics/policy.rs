@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use octroi_policy::Policy;
 use octroi_policy::catalogue::Id;
 use octroi_policy::diagnostic::Severity;
+use octroi_policy::rule::Mode;
 use prometheus::{Gauge, GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::declare::{counters, gauges, int_gauges, register};
@@ -24,6 +25,7 @@ const SHARE: usize = 8;
 pub(super) struct PolicyFamilies {
     loaded: Gauge,
     from_state: IntGauge,
+    last_reload_successful: IntGauge,
     findings: IntGaugeVec,
     state_errors: IntCounterVec,
     replaced: Mutex<Replaced>,
@@ -33,7 +35,9 @@ pub(super) struct PolicyFamilies {
 #[derive(Debug)]
 struct Replaced {
     info: Shown<2>,
-    derogation_expires: Shown<1>,
+    derogation_expires: Shown<2>,
+    rule_info: Shown<3>,
+    workload_info: Shown<3>,
     list_entries: Shown<1>,
     list_modified: Shown<1>,
     series: usize,
@@ -83,6 +87,10 @@ impl PolicyFamilies {
             "octroi_policy_from_state",
             "1 while the policy in force is the last good one from the state: the bundle did not pass at the start.",
         )?;
+        let last_reload_successful = IntGauge::new(
+            "octroi_policy_last_reload_successful",
+            "0 from when a bundle was rejected until one is read that passes; what is in force is an older one.",
+        )?;
         let findings = int_gauges(
             r,
             "octroi_policy_findings",
@@ -106,7 +114,17 @@ impl PolicyFamilies {
         let expires = gauges(
             "octroi_derogation_expires_timestamp_seconds",
             "The end of each derogation.",
-            &["derogation"],
+            &["derogation", "ministry"],
+        )?;
+        let rule_info = gauges(
+            "octroi_rule_info",
+            "The rules of the policy in force; always 1.",
+            &["effect", "mode", "rule"],
+        )?;
+        let workload_info = gauges(
+            "octroi_workload_info",
+            "The workloads of the policy in force; always 1.",
+            &["ministry", "sensitivity", "workload"],
         )?;
         let entries = gauges(
             "octroi_list_entries",
@@ -121,11 +139,14 @@ impl PolicyFamilies {
         Ok(Self {
             loaded: register(r, loaded)?,
             from_state: register(r, from_state)?,
+            last_reload_successful: register(r, last_reload_successful)?,
             findings,
             state_errors,
             replaced: Mutex::new(Replaced {
                 info: Shown::new(register(r, info)?),
                 derogation_expires: Shown::new(register(r, expires)?),
+                rule_info: Shown::new(register(r, rule_info)?),
+                workload_info: Shown::new(register(r, workload_info)?),
                 list_entries: Shown::new(register(r, entries)?),
                 list_modified: Shown::new(register(r, modified)?),
                 series: 0,
@@ -142,32 +163,57 @@ impl PolicyFamilies {
         // Of each family the first so many: their ids cannot be `other`.
         let most = budget.most() / SHARE;
         let (derogations, lists) = (model.derogations.len(), model.lists.len());
-        if derogations.max(lists) > most {
+        let (rules, workloads) = (model.rules.len(), model.workloads.len());
+        if [derogations, lists, rules, workloads]
+            .iter()
+            .any(|&n| n > most)
+        {
             tracing::warn!(
                 most,
                 derogations,
                 lists,
-                "limits.metric_series has no room for the ends of all derogations or the sizes of all lists"
+                rules,
+                workloads,
+                "limits.metric_series has no room for all derogations, lists, rules or workloads"
             );
         }
         let ends = model.derogations.iter().filter_map(|derogation| {
             let until = derogation.validity.until?;
-            Some(([derogation.id.clone()], seconds(until)))
+            let ministry = model.ministries[derogation.ministry.at()].id.clone();
+            Some(([derogation.id.clone(), ministry], seconds(until)))
         });
         replaced.derogation_expires.replace(ends.take(most));
+        let shown = model.rules.iter().map(|rule| {
+            let words = [rule.effect.as_str(), mode_word(rule.mode)];
+            let [effect, mode] = words.map(Id::from);
+            ([effect, mode, rule.id.clone()], 1.0)
+        });
+        replaced.rule_info.replace(shown.take(most));
+        let shown = model.workloads.iter().map(|workload| {
+            let ministry = Id::from(policy.ministry_id(workload.ministry));
+            let sensitivity = Id::from(workload.sensitivity.as_str());
+            ([ministry, sensitivity, workload.id.clone()], 1.0)
+        });
+        replaced.workload_info.replace(shown.take(most));
         let entries = model
             .lists
             .iter()
             .map(|list| ([list.id.clone()], list.entries as f64));
         replaced.list_entries.replace(entries.take(most));
         budget.release(replaced.series);
-        replaced.series = derogations.min(most) + lists.min(most);
+        let all = [derogations, lists, rules, workloads];
+        replaced.series = all.iter().map(|&n| n.min(most)).sum();
         budget.reserve(replaced.series);
     }
 
     /// Shows whether it comes from the state.
     pub(super) fn show_from_state(&self, is: bool) {
         self.from_state.set(i64::from(is));
+    }
+
+    /// Shows whether the bundle passed when it was last read.
+    pub(super) fn show_last_reload(&self, successful: bool) {
+        self.last_reload_successful.set(i64::from(successful));
     }
 
     /// Shows how many findings it has.
@@ -202,6 +248,14 @@ impl PolicyFamilies {
         replaced.list_modified.replace(times);
         budget.release(before);
         budget.reserve(replaced.list_modified.labels.len());
+    }
+}
+
+/// How the mode of a rule is written in labels.
+pub(super) fn mode_word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
     }
 }
 
