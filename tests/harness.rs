@@ -1,5 +1,6 @@
 //! What a test needs around the gate: addresses, names, origins, certificates, clients.
 
+pub(crate) mod alertmanager;
 pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod clock;

@@ -1,14 +1,16 @@
-//! Debian's Prometheus, scraping one gate.
+//! Debian's Prometheus, scraping one gate, with the rules that are shipped.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::scrape::request;
 use super::tools::{Running, tool};
+use super::world::repository;
 use super::{Block, eventually};
 
 pub(crate) struct Prometheus {
@@ -17,14 +19,25 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts, and waits until the gate has been scraped.
-    pub(crate) fn start(dir: &Path, block: Block) -> Self {
+    /// Starts, with rules in whose times a minute is a second, and waits until the gate has been scraped.
+    pub(crate) fn start(dir: &Path, block: Block, alertmanager: SocketAddr) -> Self {
         let config = dir.join("prometheus.yml");
+        let gate = block.gate();
         let text = format!(
-            "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n  - job_name: octroi\n    static_configs: [{{ targets: [\"{}:9128\"] }}]\n",
-            block.gate()
+            "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
+rule_files: [\"rules/*.yaml\"]
+alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: [\"{alertmanager}\"] }}] }}] }}
+scrape_configs:
+  - job_name: octroi
+    static_configs: [{{ targets: [\"{gate}:9128\"] }}]
+"
         );
         std::fs::write(&config, text).unwrap();
+        std::fs::create_dir(dir.join("rules")).unwrap();
+        for (path, rules) in rules() {
+            let name = path.file_name().unwrap();
+            std::fs::write(dir.join("rules").join(name), hurried(&rules)).unwrap();
+        }
         let address = SocketAddr::from((block.ip(3), 9090));
         let mut command = tool("prometheus");
         command.arg(format!("--config.file={}", config.display()));
@@ -57,19 +70,85 @@ impl Prometheus {
 
     /// The values that an instant query gives, or Prometheus' own words about it.
     pub(crate) fn query(&self, expression: &str) -> Result<Vec<f64>, String> {
-        let path = format!("/api/v1/query?query={}", percent(expression));
+        let json = self.ask(&format!("query?query={}", percent(expression)))?;
+        let result = json["result"].as_array().cloned().unwrap_or_default();
+        let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
+        Ok(result.iter().filter_map(value).collect())
+    }
+
+    /// The values that a label has in an instant query.
+    pub(crate) fn labels(&self, expression: &str, label: &str) -> BTreeSet<String> {
+        let json = self.ask(&format!("query?query={}", percent(expression)));
+        let json = json.unwrap_or_else(|e| panic!("{expression}: {e}"));
+        let series = json["result"].as_array().unwrap().iter();
+        let of = series.filter_map(|s| Some(s["metric"][label].as_str()?.to_owned()));
+        of.collect()
+    }
+
+    /// Rules that have been evaluated, by name, each with what went wrong.
+    pub(crate) fn rules(&self) -> Vec<(String, Option<String>)> {
+        let json = self.ask("rules").unwrap();
+        let groups = json["groups"].as_array().unwrap();
+        let rules = groups.iter().flat_map(|g| g["rules"].as_array().unwrap());
+        let evaluated = rules.filter(|rule| rule["health"] != "unknown");
+        let each = evaluated.map(|rule| {
+            let wrong = rule["lastError"].as_str().map(str::to_owned);
+            (rule["name"].as_str().unwrap().to_owned(), wrong)
+        });
+        each.collect()
+    }
+
+    fn ask(&self, what: &str) -> Result<Value, String> {
+        let path = format!("/api/v1/{what}");
         let answer = request(self.address, "GET", &path).ok_or("no answer")?;
         let json: Value = serde_json::from_str(&answer.body).map_err(|e| e.to_string())?;
         if json["status"] != "success" {
             return Err(json["error"].as_str().unwrap_or("error").to_owned());
         }
-        let result = json["data"]["result"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
-        Ok(result.iter().filter_map(value).collect())
+        Ok(json["data"].clone())
     }
+}
+
+/// The files of rules that are shipped, and what they say.
+pub(crate) fn rules() -> Vec<(PathBuf, String)> {
+    let files = std::fs::read_dir(repository().join("dashboards/rules")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let yaml = files.filter(|path| path.extension().is_some_and(|e| e == "yaml"));
+    yaml.map(|path| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    })
+    .collect()
+}
+
+/// Rules in whose ranges, offsets, intervals and waits a minute is a second.
+fn hurried(rules: &str) -> String {
+    const BEFORE: [&str; 4] = ["[", "offset ", "interval: ", "for: "];
+    let (mut made, mut rest) = (String::new(), rules);
+    let next = |text: &str| {
+        BEFORE
+            .iter()
+            .filter_map(|b| Some(text.find(b)? + b.len()))
+            .min()
+    };
+    while let Some(at) = next(rest) {
+        made.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let unit = match rest.as_bytes().get(digits) {
+            Some(b's') => 1,
+            Some(b'm') => 60,
+            Some(b'h') => 3600,
+            Some(b'd') => 86_400,
+            Some(b'w') => 7 * 86_400,
+            _ => continue,
+        };
+        if let Ok(number) = rest[..digits].parse::<u64>() {
+            let _ = write!(made, "{}s", (number * unit / 60).max(1));
+            rest = &rest[digits + 1..];
+        }
+    }
+    made + rest
 }
 
 fn percent(text: &str) -> String {

@@ -14,6 +14,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("haproxy", "haproxy"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
+    ("amtool", "prometheus-alertmanager"),
     ("bash", "bash"),
     ("timeout", "coreutils"),
     ("sleep", "coreutils"),
@@ -46,12 +48,19 @@ pub(crate) fn tool(name: &str) -> Command {
 
 /// The Python that has `requests`, whichever it is.
 pub(crate) fn python() -> Command {
+    python_with("requests")
+}
+
+/// The Python that has a module of the Debian package `python3-MODULE`, whichever it is.
+pub(crate) fn python_with(module: &str) -> Command {
     let inherited = std::env::var("PATH").unwrap_or_default();
     let dirs = std::iter::once("/usr/bin").chain(inherited.split(':'));
     let candidates = dirs.map(|dir| Path::new(dir).join("python3"));
-    let python = candidates.into_iter().find(imports_requests);
+    let python = candidates
+        .into_iter()
+        .find(|python| imports(python, module));
     let python = python.unwrap_or_else(|| {
-        panic!("no python3 with `requests`: apt-get install python3-requests (tests/run does it)")
+        panic!("no python3 with `{module}`: apt-get install python3-{module} (tests/run does it)")
     });
     let mut command = clean(Command::new(python));
     // Version managers look for themselves in these.
@@ -63,10 +72,10 @@ pub(crate) fn python() -> Command {
     command
 }
 
-fn imports_requests(python: &PathBuf) -> bool {
+fn imports(python: &PathBuf, module: &str) -> bool {
     let mut command = Command::new(python);
     command
-        .args(["-c", "import requests"])
+        .args(["-c", &format!("import {module}")])
         .stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
