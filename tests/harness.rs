@@ -29,13 +29,18 @@ use std::time::{Duration, Instant};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Asks again until there is an answer, and fails the test at the deadline.
-pub(crate) fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    within(DEADLINE, what, probe)
+}
+
+/// The same with a deadline of its own, for what takes its time by design.
+pub(crate) fn within<T>(deadline: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(started.elapsed() < DEADLINE, "gave up waiting: {what}");
+        assert!(started.elapsed() < deadline, "gave up waiting: {what}");
         std::thread::park_timeout(Duration::from_millis(3));
     }
 }

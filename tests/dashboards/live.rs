@@ -2,12 +2,13 @@
 //! and what a real Alertmanager is told.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::harness::alertmanager::{Alert, Alertmanager};
-use crate::harness::eventually;
 use crate::harness::prometheus::{Prometheus, rules};
-use crate::harness::world::World;
+use crate::harness::tools::{finish, tool};
+use crate::harness::world::{World, repository};
+use crate::harness::{eventually, within};
 
 use super::scenario::{RAISED, break_policy, shrink_list, traffic, tunnel, world};
 use super::{alerts, dashboards, metrics_in, queries, recorded, variables};
@@ -85,14 +86,28 @@ fn every_query_has_an_answer_and_the_scenario_raises_its_alerts_and_no_other() {
     assert!(asked > 80, "only {asked} queries found");
     alerted(&world, &prometheus, &alertmanager);
     every_rule_is_evaluated(&world, &prometheus);
+    every_line_of_the_runbook_finds_something(&world);
 }
 
-/// Asks again until it is so; in between, more traffic. Longer than `eventually`: some rules wait.
-fn in_time(world: &World, what: &dyn Fn() -> String, mut is_so: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so() {
-        assert!(started.elapsed() < IN_TIME, "gave up waiting: {}", what());
-        traffic(world);
+/// Each `jq` of the runbook, asked of the audit log of this gate.
+fn every_line_of_the_runbook_finds_something(world: &World) {
+    let text = std::fs::read_to_string(repository().join("dashboards/RUNBOOK.md")).unwrap();
+    let spans = text.split('`').filter(|span| span.starts_with("jq -r "));
+    let commands: Vec<String> = spans
+        .map(|span| {
+            span.replace("\"M\"", "\"interieur\"")
+                .replace("\"S\"", "\"exchange-online\"")
+                .replace("\"D\"", "\"D-far\"")
+        })
+        .collect();
+    assert!(commands.len() > 4, "{commands:?}");
+    for command in &commands {
+        let mut bash = tool("bash");
+        bash.args(["-o", "pipefail", "-c", command]);
+        bash.current_dir(world.gate.audit_path().parent().unwrap());
+        let (code, said) = finish(&mut bash);
+        let is_empty = said.trim().is_empty() || said.trim() == "0";
+        assert!(code == Some(0) && !is_empty, "{command}\n{said}");
     }
 }
 
@@ -103,16 +118,15 @@ fn alerted(world: &World, prometheus: &Prometheus, alertmanager: &Alertmanager) 
         let names = received.iter().map(|alert| &alert.labels["alertname"]);
         names.cloned().collect()
     };
-    let missing = || {
-        let received = names(&alertmanager.alerts());
-        format!("{:?}", expected.difference(&received).collect::<Vec<_>>())
-    };
-    in_time(world, &missing, || {
-        let received = alertmanager.alerts();
-        let names = names(&received);
-        assert!(names.is_subset(&expected), "not expected: {received:#?}");
-        names == expected
-    });
+    for alert in &expected {
+        within(IN_TIME, &format!("{alert} is raised"), || {
+            let received = alertmanager.alerts();
+            let names = names(&received);
+            assert!(names.is_subset(&expected), "not expected: {received:#?}");
+            traffic(world);
+            names.contains(alert).then_some(())
+        });
+    }
     for alert in alertmanager.alerts() {
         for (key, text) in &alert.annotations {
             let broken = ["error", "<no value>", "%!"]
@@ -129,18 +143,17 @@ fn alerted(world: &World, prometheus: &Prometheus, alertmanager: &Alertmanager) 
 /// Those too that are evaluated once in a (hurried) hour, and none goes wrong.
 fn every_rule_is_evaluated(world: &World, prometheus: &Prometheus) {
     let all: BTreeSet<String> = alerts().union(&recorded()).cloned().collect();
-    let what = || "every rule has been evaluated".to_owned();
-    in_time(world, &what, || {
+    within(IN_TIME, "every rule has been evaluated", || {
+        traffic(world);
         let rules = prometheus.rules();
         for (name, wrong) in &rules {
             assert_eq!(*wrong, None, "{name}");
         }
         let names: BTreeSet<String> = rules.into_iter().map(|(name, _)| name).collect();
-        names == all
+        (names == all).then_some(())
     });
     for name in recorded() {
-        let values = prometheus.query(&name).unwrap();
-        assert!(!values.is_empty(), "{name} records nothing");
+        has_an_answer(world, prometheus, "a recording rule", &name);
     }
 }
 

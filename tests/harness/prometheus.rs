@@ -144,7 +144,7 @@ fn hurried(rules: &str) -> String {
             _ => continue,
         };
         if let Ok(number) = rest[..digits].parse::<u64>() {
-            let _ = write!(made, "{}s", (number * unit / 60).max(1));
+            let _ = write!(made, "{}ms", number * unit * 1000 / 60);
             rest = &rest[digits + 1..];
         }
     }
