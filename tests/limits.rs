@@ -1,10 +1,12 @@
 //! How much of the gate one source, workload or ministry may use, and how much the metrics may say.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use crate::harness::client::{Head, Wire};
+use crate::harness::client::{Head, Wire, client_hello};
 use crate::harness::eventually;
 use crate::harness::ledger::field;
 use crate::harness::origin::{Behaviour, echo};
@@ -372,4 +374,45 @@ fn a_flood_of_ids_never_makes_more_series_than_allowed() {
     assert_eq!(hits, tries, "the same of every family");
     let folded = metrics.total("octroi_metric_series_limited_total", &[]);
     assert!(folded >= other, "{folded} of which {other} attempts");
+}
+
+/// Series by name and labels, values left out.
+fn series(world: &World) -> BTreeSet<(String, Vec<(String, String)>)> {
+    let samples = world.gate.metrics().samples.into_iter();
+    let named = samples.map(|sample| (sample.name, sample.labels.into_iter().collect()));
+    named.collect()
+}
+
+/// One that asks for a name, and shows another inside a tunnel to an origin that there is.
+fn hostile(world: &World, name: &str) {
+    world.ordinary().connect(&format!("{name}:443"));
+    let mut wire = world.ordinary();
+    assert_eq!(wire.connect("steady.example:443").status, 200);
+    wire.send(client_hello(Some(name)));
+    wire.rest();
+}
+
+#[test]
+fn names_that_clients_make_up_are_no_series() {
+    let world = World::new();
+    world.origin("steady.example", 10, 443, echo());
+    // Everything once, the cache included.
+    hostile(&world, "first.example");
+    hostile(&world, "first.example");
+    let flows = |count| {
+        eventually("every flow is decided", || {
+            let metrics = world.gate.metrics();
+            (metrics.total("octroi_attempts_total", &[]) >= count).then_some(())
+        });
+    };
+    flows(4);
+    let before = series(&world);
+    for number in 0..200_u64 {
+        let drawn = RandomState::new().hash_one(number);
+        hostile(&world, &format!("x{drawn:x}.s{number}.example"));
+    }
+    flows(404);
+    let after = series(&world);
+    let new: Vec<_> = after.difference(&before).collect();
+    assert!(new.is_empty(), "{new:?}");
 }

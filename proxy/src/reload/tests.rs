@@ -107,6 +107,16 @@ impl Watched {
         line.map_or(0, |count| count.parse().unwrap())
     }
 
+    fn last_reload_passed(&self) -> bool {
+        let text = self.ledger.metrics().text();
+        let gauge = "\noctroi_policy_last_reload_successful ";
+        let value = text
+            .split(gauge)
+            .nth(1)
+            .and_then(|rest| rest.lines().next());
+        value == Some("1")
+    }
+
     /// Waits for a condition; how long it took.
     async fn until(&self, what: &str, condition: impl Fn() -> bool) -> Duration {
         let start = Instant::now();
@@ -270,12 +280,14 @@ async fn a_broken_edit_changes_nothing_and_is_told_until_it_is_mended() {
     );
     let (_, rejected) = status.rejected.unwrap();
     assert!(rejected.as_str().contains("policy.yaml:6"), "{rejected}");
+    assert!(!watched.last_reload_passed());
     assert!(denies(&watched.handle.policy(), "a.example"));
 
     fs::write(&policy, POLICY).unwrap();
     watched
         .until("mended", || watched.handle.status().rejected.is_none())
         .await;
+    assert!(watched.last_reload_passed());
     assert_eq!(watched.reloads("swapped"), 0);
     assert_eq!(watched.handle.status().digest, before.digest);
 }
