@@ -224,6 +224,7 @@ fn runbook() -> BTreeMap<String, String> {
 #[test]
 fn every_alert_has_an_entry_in_the_runbook_and_every_entry_an_alert() {
     let (entries, alerts) = (runbook(), alerts());
+    let readme = crate::readme::readme();
     let headings: BTreeSet<String> = entries.keys().cloned().collect();
     assert_eq!(headings, alerts);
     for (heading, entry) in &entries {
@@ -231,12 +232,14 @@ fn every_alert_has_an_entry_in_the_runbook_and_every_entry_an_alert() {
             assert!(entry.contains(part), "{heading} has no {part}");
         }
         for metric in metrics_in(entry) {
-            let readme = crate::readme::readme();
             assert!(
                 readme.contains(&format!("| `{metric}` |")),
                 "{heading}: no {metric}"
             );
         }
+    }
+    for alert in &alerts {
+        assert!(readme.contains(&format!("`{alert}`")), "README: {alert}");
     }
     let anchors: BTreeSet<String> = alerts
         .iter()

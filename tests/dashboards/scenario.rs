@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::harness::Block;
 use crate::harness::client::{Wire, client_hello, with_ech};
-use crate::harness::origin::echo;
+use crate::harness::origin::{echo, retries};
 use crate::harness::pki::Pki;
 use crate::harness::world::{Plan, World};
 
@@ -43,6 +43,7 @@ pub(super) fn world() -> World {
         world.origin(name, last, 443, echo());
     }
     world.origin("www.drop.example", 13, 443, echo());
+    world.origin("retry.example", 14, 443, retries());
     for name in ["outlook.office.com", "www.messagerie.example"] {
         world.dns.alias(name, HIDDEN);
     }
@@ -114,6 +115,12 @@ pub(super) fn traffic(world: &World) {
     world
         .wire(world.block.sensitive())
         .connect("www.drop.example:443");
+    // A server asks for another hello, and gets another name.
+    let mut other = world.ordinary();
+    assert_eq!(other.connect("retry.example:443").status, 200);
+    let names = ["retry.example", "steady.example"].map(|name| client_hello(Some(name)));
+    other.send(names.concat());
+    other.rest();
 }
 
 /// A list of indicators is replaced by one of a few lines, one of which ends `open`.
