@@ -12,6 +12,7 @@ use super::play::play;
 use super::within;
 use crate::harness::dns::Dns;
 use crate::harness::scrape::Line;
+use crate::harness::turn::Together;
 
 /// How long something that must happen is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ struct Stage {
     /// Every connection to an origin, as it was judged.
     came: Vec<Came>,
     _dir: TempDir,
+    _turn: Together,
 }
 
 /// Plays a group; the names of those cases that failed, and why.
@@ -35,6 +37,7 @@ pub(super) fn play_all(cases: &[Case]) -> Vec<String> {
 
 impl Stage {
     fn start() -> Self {
+        let turn = Together::take();
         let dir = tempfile::tempdir().unwrap();
         let (internet, dns) = (Internet::start(), Dns::start(DNS));
         let gate = Octroi::start(dir.path());
@@ -45,6 +48,7 @@ impl Stage {
             dns,
             came: Vec::new(),
             _dir: dir,
+            _turn: turn,
         }
     }
 

@@ -26,6 +26,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::tools::{Running, finish, tool};
+use super::turn::Together;
 use super::world::repository;
 
 /// The last parts of the addresses that clients and origins have, alike in both families; the first client's
@@ -198,10 +199,12 @@ pub(crate) struct Net {
     /// Names the resolver on the gateway.
     resolv: tempfile::NamedTempFile,
     _keeper: Keeper,
+    _turn: Together,
 }
 
 impl Net {
     pub(crate) fn new() -> Self {
+        let turn = Together::take();
         let [client, gateway, internet] = ["client", "gateway", "internet"].map(Space::new);
         let keeper = Keeper::new(&[&client, &gateway, &internet]);
         for space in [&client, &gateway, &internet] {
@@ -248,6 +251,7 @@ link add wan0 type veth peer name eth0 netns {}
             internet,
             resolv,
             _keeper: keeper,
+            _turn: turn,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -13,14 +13,11 @@ use super::netns::{Capture, Family, Net};
 use super::origin::{Behaviour, Origin};
 use super::pki::Pki;
 use super::proxy::{Gate, Settings};
+use super::turn::{Alone, Together};
 
-/// Tests with figures run alone; all others side by side.
-static QUIET: RwLock<()> = RwLock::new(());
-
-#[expect(dead_code, reason = "held until the test ends")]
 enum Turn {
-    Together(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>),
+    Together(Together),
+    Alone(Alone),
 }
 
 /// Everything one test needs. Fields drop in order: the gate ends first.
@@ -190,9 +187,9 @@ impl Plan {
 
     pub(crate) fn start(self) -> World {
         let turn = if self.alone {
-            Turn::Alone(QUIET.write().unwrap_or_else(|e| e.into_inner()))
+            Turn::Alone(Alone::take())
         } else {
-            Turn::Together(QUIET.read().unwrap_or_else(|e| e.into_inner()))
+            Turn::Together(Together::take())
         };
         let dns = match &self.net {
             Some(net) => net.gateway.inside(|| Dns::start(self.block.dns())),
