@@ -24,6 +24,9 @@ const METHODS: [&[u8]; 10] = [
     b"PRI ",
 ];
 
+/// What a request line has at its end, with a version behind it.
+const HTTP: &[u8] = b" HTTP/";
+
 /// What a connection is, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstWords {
@@ -60,7 +63,7 @@ where
 {
     match timeout(patience, read(client, seen, longest)).await {
         Ok(words) => words,
-        Err(_) => match look(seen, longest) {
+        Err(_) => match look(seen, 0, longest) {
             Sight::Known(words) | Sight::Perhaps(words) => words,
         },
     }
@@ -70,11 +73,13 @@ async fn read<R>(client: &mut R, seen: &mut BytesMut, longest: usize) -> FirstWo
 where
     R: AsyncRead + Unpin,
 {
+    let mut looked = 0;
     loop {
-        let perhaps = match look(seen, longest) {
+        let perhaps = match look(seen, looked, longest) {
             Sight::Known(words) => return words,
             Sight::Perhaps(words) => words,
         };
+        looked = seen.len();
         seen.reserve(READ);
         match client.read_buf(seen).await {
             Ok(0) | Err(_) if seen.is_empty() => return FirstWords::Gone,
@@ -85,7 +90,9 @@ where
     }
 }
 
-fn look(seen: &[u8], longest: usize) -> Sight {
+/// What `seen` is. What was looked at before, and told nothing, is not looked at again: a line that comes byte by byte
+/// costs no more than one that comes at once.
+fn look(seen: &[u8], looked: usize, longest: usize) -> Sight {
     use FirstWords::{Http, Other, Silence, Tls};
     match seen {
         [] => return Sight::Perhaps(Silence),
@@ -101,15 +108,16 @@ fn look(seen: &[u8], longest: usize) -> Sight {
     if METHODS.iter().any(|method| method.starts_with(seen)) {
         return Sight::Perhaps(Http);
     }
-    let line = seen.split(|&byte| byte == b'\n').next().unwrap_or(seen);
+    let fresh = seen[looked..].split(|&byte| byte == b'\n').next();
+    let end = looked + fresh.unwrap_or_default().len();
     let is_text = |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\r');
-    if !line.iter().all(is_text) {
+    if !seen[looked..end].iter().all(is_text) {
         return Sight::Known(Other);
     }
-    let names_http = line
-        .windows(6)
-        .any(|part| part.eq_ignore_ascii_case(b" HTTP/"));
-    match line.len() < seen.len() || seen.len() >= longest {
+    let names_http = seen[looked.saturating_sub(HTTP.len() - 1)..end]
+        .windows(HTTP.len())
+        .any(|part| part.eq_ignore_ascii_case(HTTP));
+    match end < seen.len() || seen.len() >= longest {
         _ if names_http => Sight::Known(Http),
         true => Sight::Known(Other),
         false => Sight::Perhaps(Other),
@@ -124,15 +132,28 @@ mod tests {
 
     const LONGEST: usize = 64;
 
-    async fn heard(parts: &[&[u8]], patience: Duration, stays: bool) -> (FirstWords, Vec<u8>) {
-        let (mut theirs, mut ours) = tokio::io::duplex(1024);
+    /// What is heard of bytes that come so many at once; the client stays when it has said them, or ends.
+    async fn heard(
+        bytes: &[u8],
+        at_once: usize,
+        patience: Duration,
+        stays: bool,
+    ) -> (FirstWords, Vec<u8>) {
+        let (mut theirs, mut ours) = tokio::io::duplex(at_once);
         let mut seen = BytesMut::new();
-        for part in parts {
-            theirs.write_all(part).await.unwrap();
-        }
-        let held = stays.then_some(theirs);
-        let words = listen(&mut ours, &mut seen, LONGEST, patience).await;
-        drop(held);
+        let says = async {
+            // It may be understood before it is done.
+            let _ = theirs.write_all(bytes).await;
+            if stays {
+                std::future::pending::<()>().await;
+            }
+            drop(theirs);
+            std::future::pending().await
+        };
+        let words = tokio::select! {
+            words = listen(&mut ours, &mut seen, LONGEST, patience) => words,
+            never = says => never,
+        };
         (words, seen.to_vec())
     }
 
@@ -157,12 +178,14 @@ mod tests {
             (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", FirstWords::Other),
             (&[b'A'; LONGEST], FirstWords::Other),
         ] {
-            let halves = bytes.split_at(bytes.len() / 2);
-            let each: Vec<&[u8]> = bytes.chunks(1).collect();
-            for parts in [&[bytes][..], &[halves.0, halves.1], &each] {
-                let (words, seen) = heard(parts, Duration::from_mins(1), true).await;
-                assert_eq!(words, expected, "{:?}", bytes.escape_ascii().to_string());
-                assert_eq!(seen, bytes, "every byte is kept");
+            for at_once in [1024, 7, 1] {
+                let (words, seen) = heard(bytes, at_once, Duration::from_mins(1), true).await;
+                let text = bytes.escape_ascii();
+                assert_eq!(words, expected, "{text}, {at_once} at once");
+                assert!(
+                    bytes.starts_with(&seen),
+                    "{text}: every byte is kept, in order"
+                );
             }
         }
     }
@@ -177,7 +200,7 @@ mod tests {
             (b"HELO", FirstWords::Other),
             (b"BREW /pot HTTP/", FirstWords::Http),
         ] {
-            let (words, _) = heard(&[bytes], Duration::from_mins(1), false).await;
+            let (words, _) = heard(bytes, 1, Duration::from_mins(1), false).await;
             assert_eq!(words, expected, "{:?}", bytes.escape_ascii().to_string());
         }
     }
@@ -185,9 +208,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn whoever_is_silent_is_not_waited_for_for_ever() {
         let second = Duration::from_secs(1);
-        assert_eq!(heard(&[], second, true).await.0, FirstWords::Silence);
-        assert_eq!(heard(&[b"\x16"], second, true).await.0, FirstWords::Tls);
-        assert_eq!(heard(&[b"GE"], second, true).await.0, FirstWords::Http);
-        assert_eq!(heard(&[b"HELO"], second, true).await.0, FirstWords::Other);
+        assert_eq!(heard(b"", 1, second, true).await.0, FirstWords::Silence);
+        assert_eq!(heard(b"\x16", 1, second, true).await.0, FirstWords::Tls);
+        assert_eq!(heard(b"GE", 1, second, true).await.0, FirstWords::Http);
+        assert_eq!(heard(b"HELO", 1, second, true).await.0, FirstWords::Other);
     }
 }
