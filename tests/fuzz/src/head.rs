@@ -1,6 +1,6 @@
 //! Request heads: whoever reads them after us reads the request that was judged.
 
-use octroi_wire::head::{HeadReader, Status, read};
+use octroi_wire::head::{HeadReader, MAX_FIELDS, Status, read};
 use octroi_wire::{Framing, Head, HeadError, Target};
 
 const LIMIT: usize = 16 * 1024;
@@ -130,6 +130,8 @@ fn what_goes_on_is_one_request(first: &Head, out: &[u8]) {
     );
     let (second, taken) = match read(out, usize::MAX) {
         Ok(Status::Complete(second, taken)) => (second, taken),
+        // A Via and a Host more than there were.
+        Err(HeadError::TooManyFields) if first.fields().count() + 2 > MAX_FIELDS => return,
         other => panic!("{other:?} of {}", out.escape_ascii()),
     };
     assert_eq!(taken, out.len());
