@@ -2,6 +2,7 @@
 //! sysexits 74 for what cannot be read or opened, 78 for a file that is wrong.
 
 mod check;
+mod demo;
 mod explain;
 mod run;
 mod test;
@@ -49,6 +50,8 @@ enum Command {
     Test(test::Arguments),
     /// Say how a flow would be judged and why, or what happened by the number of a refusal
     Explain(Box<explain::Arguments>),
+    /// See it all at work: a gate among made-up ministries, names and origins, all on this machine
+    Demo(demo::Arguments),
     /// Have the gate that runs replaced by the program that is installed now, without a connection lost
     Upgrade(upgrade::Arguments),
 }
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(arguments),
         Command::Test(arguments) => test::run(arguments),
         Command::Explain(arguments) => explain::run(arguments),
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Upgrade(arguments) => upgrade::run(arguments),
     };
     ExitCode::from(code)

@@ -21,7 +21,7 @@
 //! told), [`gate`](mod@gate) (what all connections share), [`reload`] (bundle to policy, swapped in whole), [`state`]
 //! (what is remembered over a restart), [`tunnels`] (the open ones, judged again when the policy or its dates change),
 //! [`admin`] (metrics, health, the policy in force, reload), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
-//! they play), [`cli`] (the commands), and `accept_errors` (connections that the kernel would not hand over).
+//! they play), [`cli`] (the commands), [`demo`] (a world around the gate that is made up, for `octroi demo`), and `accept_errors` (connections that the kernel would not hand over).
 //!
 //! # What is not here
 //!
@@ -50,6 +50,7 @@ pub mod cli;
 pub mod client_hello;
 pub mod config;
 pub mod connection;
+pub mod demo;
 pub mod dns;
 pub mod fault;
 pub mod first_words;

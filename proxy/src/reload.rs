@@ -18,6 +18,7 @@ use octroi_policy::Policy;
 use octroi_policy::catalogue::Id;
 use tokio::sync::watch as swap;
 
+pub(crate) use bundle::embedded_files;
 pub use bundle::{Fault, Rejected, embedded};
 pub use finding::Finding;
 pub use first::{NoEarlier, NoPolicy};

@@ -33,6 +33,7 @@ pub(crate) mod rehearsal;
 pub mod start;
 pub mod upgrade;
 
+pub use drain::LastAct;
 pub use pulse::{Pulse, Seat, Stuck};
 pub use start::{StartError, start};
 use upgrade::wire::OpenSocket;
@@ -205,6 +206,8 @@ pub struct Process {
     pub arrival: Option<Arrival>,
     /// All its listening sockets.
     pub sockets: Vec<OpenSocket>,
+    /// What is done before it ends.
+    pub last: LastAct,
 }
 
 /// Runs the gate until it is told to stop and has drained; then the process ends.
@@ -221,6 +224,7 @@ pub fn run(
         place,
         arrival,
         sockets: all,
+        last,
     } = process;
     let (ours, is_ours) = watch::channel(arrival.is_none());
     let (successor, succeeded) = watch::channel(None);
@@ -260,7 +264,7 @@ pub fn run(
         arrival,
         ours,
     ));
-    let drain = drain::service(gate, drain_timeout, notifier, succeeded.clone());
+    let drain = drain::service(gate, drain_timeout, notifier, succeeded.clone(), last);
     server.add_service(drain);
     server.run(RunArgs {
         shutdown_signal: Box::new(drain::Signals {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -39,7 +40,7 @@ pub(super) fn run(arguments: &Arguments) -> u8 {
     if !arguments.detached {
         return started(program::detach());
     }
-    log();
+    log(DEFAULT_FILTER, io::stderr);
     match Arrival::greet(directory) {
         Ok(arrival) => serve(arguments, Some(arrival)),
         Err(error) => {
@@ -71,7 +72,7 @@ fn serve(arguments: &Arguments, arrival: Option<Arrival>) -> u8 {
         }
     };
     if arrival.is_none() {
-        log();
+        log(DEFAULT_FILTER, io::stderr);
     }
     match server::start(config, arrival) {
         Ok(()) => 0,
@@ -82,12 +83,16 @@ fn serve(arguments: &Arguments, arrival: Option<Arrival>) -> u8 {
     }
 }
 
-fn log() {
+/// Logs to `writer`, which stands for standard error.
+pub(super) fn log<W>(default_filter: &str, writer: W)
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter =
-        EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+        EnvFilter::try_from_env("OCTROI_LOG").unwrap_or_else(|_| EnvFilter::new(default_filter));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .finish()
         .with(AcceptErrors::default())

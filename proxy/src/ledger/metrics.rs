@@ -16,6 +16,7 @@ use octroi_policy::catalogue::Id;
 use octroi_policy::decision::{Decision, Disposition, Hit, Verdict};
 use octroi_policy::diagnostic::Severity;
 use octroi_policy::flow::EvidenceKind;
+use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
@@ -85,6 +86,19 @@ pub struct Metrics {
     upgrades: IntCounterVec,
     certificate_expires: IntGaugeVec,
     certificate_reloads: IntCounterVec,
+}
+
+/// A series of `octroi_attempts_total`, of which there are several for one ministry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempts {
+    /// Who.
+    pub ministry: String,
+    /// `allow` or `deny`.
+    pub verdict: String,
+    /// `enforced` or `observed`.
+    pub mode: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// Who a flow belongs to and what it is about, as labels.
@@ -353,6 +367,26 @@ impl Metrics {
         TextEncoder::new()
             .encode_to_string(&families)
             .unwrap_or_default()
+    }
+
+    /// Flows decided so far.
+    #[must_use]
+    pub fn attempts(&self) -> Vec<Attempts> {
+        let families = self.attempts.children.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        let attempts = series.map(|series| {
+            let label = |name: &str| {
+                let found = series.get_label().iter().find(|label| label.name() == name);
+                found.map_or_else(String::new, |label| label.value().to_owned())
+            };
+            Attempts {
+                ministry: label("ministry"),
+                verdict: label("verdict"),
+                mode: label("mode"),
+                count: series.get_counter().get_value() as u64,
+            }
+        });
+        attempts.collect()
     }
 
     /// Shows which policy is in force.

@@ -115,7 +115,7 @@ pub(super) type Folding = &'static [&'static [usize]];
 /// A family of metrics with `N` labels.
 #[derive(Debug)]
 pub(super) struct Family<V: Children, const N: usize> {
-    children: V,
+    pub(super) children: V,
     folding: Folding,
     budget: Arc<Budget>,
     known: RwLock<HashMap<[Label; N], V::Child>>,

@@ -20,6 +20,11 @@ use crate::state::{Accepted, LastGood, State};
 /// The example bundle: paths below its root, and bytes.
 static EMBEDDED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/embedded_policy.rs"));
 
+/// The files of the example bundle.
+pub(crate) fn embedded_files() -> &'static [(&'static str, &'static [u8])] {
+    EMBEDDED
+}
+
 /// A policy that passed.
 #[derive(Debug)]
 pub(super) struct Loaded {

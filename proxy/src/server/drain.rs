@@ -1,6 +1,7 @@
 //! The end: stop accepting, let tunnels finish, write the ledger, leave; at once when idle.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +32,31 @@ const EXTEND: Duration = Duration::from_secs(10);
 /// How much longer than the drain Pingora waits before it drops everything: never used, because
 /// the drain ends the process first.
 pub(super) const MARGIN: Duration = Duration::from_secs(30);
+
+/// What is done when everything else is, right before the process ends: nothing, unless somebody has left something to be
+/// tidied up.
+#[derive(Default)]
+pub struct LastAct(Option<Box<dyn FnOnce() + Send>>);
+
+impl LastAct {
+    /// Does this.
+    pub fn new(act: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(act)))
+    }
+
+    fn act(self) {
+        if let Some(act) = self.0 {
+            act();
+        }
+    }
+}
+
+impl fmt::Debug for LastAct {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = self.0.as_ref().map(|_| "something");
+        f.debug_tuple("LastAct").field(&what).finish()
+    }
+}
 
 /// SIGTERM and SIGINT both drain: Pingora's own handling of SIGINT cuts everything and can spin. So
 /// does another gate that serves in place of this one.
@@ -99,12 +125,14 @@ pub(super) fn service(
     drain_timeout: Duration,
     notifier: Notifier,
     succeeded: watch::Receiver<Option<Successor>>,
+    last: LastAct,
 ) -> GenBackgroundService<Drain> {
     let drain = Drain {
         gate,
         drain_timeout,
         notifier,
         succeeded,
+        last: Mutex::new(last),
     };
     background_service("drain", drain)
 }
@@ -115,6 +143,7 @@ pub(super) struct Drain {
     drain_timeout: Duration,
     notifier: Notifier,
     succeeded: watch::Receiver<Option<Successor>>,
+    last: Mutex<LastAct>,
 }
 
 #[async_trait]
@@ -136,6 +165,8 @@ impl BackgroundService for Drain {
             tracing::error!("the policy in force could not be saved to the state");
         }
         tracing::info!("stopped");
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *last).act();
         // Pingora would sleep its whole grace period now, however idle it is.
         std::process::exit(0);
     }

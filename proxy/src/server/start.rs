@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use super::rehearsal::{self, Finding};
 use super::upgrade::wire::{OpenSocket, TAKES_ALL};
 use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
-use super::{BindError, Extra, Listen, OnOpen, Process};
+use super::{BindError, Extra, LastAct, Listen, OnOpen, Process, Pulse};
 use crate::addr::OwnAddrs;
 use crate::admin;
 use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::{Config, Connections, Listener};
+use crate::demo::Detour;
 use crate::dns::Resolver;
 use crate::gate::Gate;
 use crate::ledger::metrics::LimitUsage;
@@ -90,7 +91,7 @@ impl StartError {
 /// # Errors
 /// [`StartError`], if it cannot serve.
 pub fn start(config: Config, mut arrival: Option<Arrival>) -> Result<(), StartError> {
-    match assemble(config, &mut arrival) {
+    match assemble(config, &mut arrival, None) {
         Ok(ready) => {
             ready.run(arrival);
             Ok(())
@@ -105,7 +106,7 @@ pub fn start(config: Config, mut arrival: Option<Arrival>) -> Result<(), StartEr
 }
 
 /// A gate that is ready to run.
-struct Ready {
+pub(crate) struct Ready {
     gate: Gate,
     process: Process,
     bound: Vec<Bound>,
@@ -114,6 +115,35 @@ struct Ready {
 }
 
 impl Ready {
+    /// The gate of `octroi demo`: the same one, but its origins stand where `detour` leads.
+    ///
+    /// # Errors
+    /// [`StartError`], if it cannot serve.
+    pub(crate) fn for_demo(config: Config, detour: Detour) -> Result<Self, StartError> {
+        assemble(config, &mut None, Some(detour))
+    }
+
+    /// What its connections share.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    /// Whether it works.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.process.pulse
+    }
+
+    /// Where each listener really is, in the order of the configuration, and the admin listener behind them.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.process.sockets.iter().map(|it| it.address).collect()
+    }
+
+    /// Serves until the process is told to stop; then does `last` and ends the process.
+    pub(crate) fn run_until(mut self, last: LastAct) {
+        self.process.last = last;
+        self.run(None);
+    }
+
     fn run(self, arrival: Option<Arrival>) {
         let process = Process {
             arrival,
@@ -125,7 +155,11 @@ impl Ready {
 }
 
 /// Everything that can fail. What a gate that runs has open is taken over last.
-fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, StartError> {
+fn assemble(
+    config: Config,
+    arrival: &mut Option<Arrival>,
+    detour: Option<Detour>,
+) -> Result<Ready, StartError> {
     let mut process = Process {
         notifier: Notifier::from_env(),
         place: Place::open(&config.upgrade, arrival.is_some())?,
@@ -156,6 +190,7 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
     let dialler = Dialler {
         connect_timeout: config.upstream.connect_timeout,
         own: OwnAddrs::new(own),
+        detour,
     };
 
     announce(&bound, &admin, connections, &config);

@@ -136,6 +136,7 @@ mod tests {
         let dialler = Dialler {
             connect_timeout: second,
             own: OwnAddrs::default(),
+            detour: None,
         };
         let peers = Peers::new(dialler, second);
         let lane = Lane::draw();

@@ -44,6 +44,7 @@ fn dialler(patience: Duration) -> Dialler {
     Dialler {
         connect_timeout: patience,
         own: OwnAddrs::default(),
+        detour: None,
     }
 }
 
@@ -158,6 +159,7 @@ async fn it_does_not_dial_itself_even_as_one_address_of_several() {
     let dialler = Dialler {
         connect_timeout: PATIENCE,
         own,
+        detour: None,
     };
     for addresses in [
         vec![ip("127.0.0.1")],
