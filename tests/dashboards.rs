@@ -11,7 +11,6 @@ use crate::harness::tools::{finish, python_with, tool};
 use crate::harness::world::repository;
 
 mod live;
-mod scenario;
 
 fn files(dir: &str, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(repository().join(dir)).unwrap();

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod crowd;
+pub(crate) mod demo;
 pub(crate) mod disk;
 pub(crate) mod dns;
 pub(crate) mod hello;

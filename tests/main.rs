@@ -18,6 +18,7 @@ mod capture;
 mod commands;
 mod crowd;
 mod dashboards;
+mod demo;
 mod evasion;
 mod evidence;
 mod explicit;

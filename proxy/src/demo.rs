@@ -25,7 +25,6 @@ mod story;
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,9 +125,8 @@ pub fn run(options: Options, screen: Screen) -> Result<(), DemoError> {
     let pulse = ready.pulse().clone();
     // Its end is no longer that of this function.
     std::mem::forget(place);
-    let doomed = root.clone();
-    std::thread::spawn(move || perform(&runtime, world, play, told, &Exit { pulse, root }));
-    ready.run_until(LastAct::new(move || place::remove(&doomed)));
+    std::thread::spawn(move || perform(&runtime, world, play, told, &pulse));
+    ready.run_until(LastAct::new(move || place::remove(&root)));
     Ok(())
 }
 
@@ -160,30 +158,28 @@ impl Told {
     }
 }
 
-/// The way out while the gate does not heed signals yet.
-struct Exit {
-    pulse: Pulse,
-    root: PathBuf,
+/// Has the gate stop that was told before it heeded signals.
+async fn tell_again(pulse: &Pulse) {
+    if !pulse.has_started() {
+        pulse.started().await;
+        stop();
+    }
 }
 
-impl Exit {
-    fn take(&self) {
-        if !self.pulse.has_started() {
-            place::remove(&self.root);
-            std::process::exit(0);
-        }
-    }
+/// Tells this process to stop, as Ctrl-C would.
+fn stop() {
+    let _ = kill_process(getpid(), Signal::TERM);
 }
 
 /// The thread of everything that is not the gate. When it is told to stop, all connections of its world end, and the gate, which
 /// is told as well, has nobody to wait for.
-fn perform(runtime: &Runtime, world: World, play: Play, mut told: Told, exit: &Exit) {
+fn perform(runtime: &Runtime, world: World, play: Play, mut told: Told, pulse: &Pulse) {
     runtime.block_on(async {
         tokio::spawn(world.origin.serve());
         tokio::spawn(world.names.serve());
         let screen = play.screen.clone();
         let months = async {
-            exit.pulse.started().await;
+            pulse.started().await;
             play.months().await;
             std::future::pending::<()>().await;
         };
@@ -193,8 +189,8 @@ fn perform(runtime: &Runtime, world: World, play: Play, mut told: Told, exit: &E
             () = refresh(&screen) => {}
         }
         screen.end();
+        tell_again(pulse).await;
     });
-    exit.take();
 }
 
 async fn refresh(screen: &Screen) {
@@ -260,10 +256,11 @@ impl Play {
                     .tell(&format!("error: the month is cut short: {error}"));
             }
         }
+        let months = if month == 1 { "month" } else { "months" };
+        let table = self.screen.table();
         self.screen
-            .tell(&format!("after {month} months: {}", self.screen.tally()));
-        // As Ctrl-C would.
-        let _ = kill_process(getpid(), Signal::TERM);
+            .tell(&format!("after {month} {months}: {table}"));
+        stop();
     }
 
     async fn month(&self, number: u32, offices: &[people::Office]) -> io::Result<()> {

@@ -20,16 +20,20 @@ pub(crate) struct Prometheus {
 
 impl Prometheus {
     /// Starts, with rules in whose times a minute is a second, and waits until the gate has been scraped.
-    pub(crate) fn start(dir: &Path, block: Block, alertmanager: SocketAddr) -> Self {
+    pub(crate) fn start(
+        dir: &Path,
+        block: Block,
+        gate: SocketAddr,
+        alertmanager: SocketAddr,
+    ) -> Self {
         let config = dir.join("prometheus.yml");
-        let gate = block.gate();
         let text = format!(
             "global: {{ scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s }}
 rule_files: [\"rules/*.yaml\"]
 alerting: {{ alertmanagers: [{{ static_configs: [{{ targets: [\"{alertmanager}\"] }}] }}] }}
 scrape_configs:
   - job_name: octroi
-    static_configs: [{{ targets: [\"{gate}:9128\"] }}]
+    static_configs: [{{ targets: [\"{gate}\"] }}]
 "
         );
         std::fs::write(&config, text).unwrap();

@@ -20,6 +20,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("timeout", "coreutils"),
     ("sleep", "coreutils"),
     ("unshare", "util-linux"),
+    ("setpriv", "util-linux"),
+    ("nsenter", "util-linux"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("sysctl", "procps"),

@@ -1,5 +1,7 @@
 //! What a person sees on standard error: lines of the story, and below them, on a terminal, one that is written anew.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::month::Minute;
 use crate::ledger::Ledger;
+use crate::ledger::metrics::Attempts;
 
 /// A terminal that does not say how wide it is.
 const WIDTH: usize = 80;
@@ -50,6 +53,19 @@ impl Screen {
         self.shown().tally()
     }
 
+    /// The same, and that of each ministry.
+    pub(super) fn table(&self) -> String {
+        let shown = self.shown();
+        let attempts = shown.attempts();
+        let ministries: BTreeSet<&str> = attempts.iter().map(|it| &*it.ministry).collect();
+        let row = |ministry: &&str| {
+            let of = attempts.iter().filter(|it| it.ministry == **ministry);
+            format!("\n  {ministry:<20} {}", Tally::of(of))
+        };
+        let rows: String = ministries.iter().map(row).collect();
+        format!("{}{rows}", Tally::of(&attempts))
+    }
+
     /// Writes the bottom line anew, if this is a terminal.
     pub(super) fn refresh(&self) {
         if !io::stderr().is_terminal() {
@@ -78,18 +94,46 @@ impl Screen {
 
 impl Shown {
     fn tally(&self) -> String {
-        let attempts = self.ledger.as_ref().map(|it| it.metrics().attempts());
-        let (mut allowed, mut observed, mut refused) = (0, 0, 0);
-        for attempt in attempts.unwrap_or_default() {
+        Tally::of(&self.attempts()).to_string()
+    }
+
+    fn attempts(&self) -> Vec<Attempts> {
+        let ledger = self.ledger.as_ref();
+        ledger.map_or_else(Vec::new, |ledger| ledger.metrics().attempts())
+    }
+}
+
+/// What became of attempts.
+#[derive(Debug, Default)]
+struct Tally {
+    allowed: u64,
+    observed: u64,
+    refused: u64,
+}
+
+impl Tally {
+    fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempts>) -> Self {
+        let mut tally = Self::default();
+        for attempt in attempts {
             match (attempt.verdict.as_str(), attempt.mode.as_str()) {
-                ("allow", _) => allowed += attempt.count,
-                (_, "observed") => observed += attempt.count,
-                _ => refused += attempt.count,
+                ("allow", _) => tally.allowed += attempt.count,
+                (_, "observed") => tally.observed += attempt.count,
+                _ => tally.refused += attempt.count,
             }
         }
-        let all = grouped(allowed + observed + refused);
-        let [allowed, observed, refused] = [allowed, observed, refused].map(grouped);
-        format!("{all} attempts: {allowed} allowed, {observed} observed, {refused} refused")
+        tally
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = grouped(self.allowed + self.observed + self.refused);
+        let figures = [self.allowed, self.observed, self.refused];
+        let [allowed, observed, refused] = figures.map(grouped);
+        write!(
+            f,
+            "{all} attempts: {allowed} allowed, {observed} observed, {refused} refused"
+        )
     }
 }
 
