@@ -140,8 +140,7 @@ function verdict() {
     el("pre", { lang: "en", "aria-label": say("explain.text") }, lines(text)));
 }
 
-// Each line a block of its own, so that what does not fit goes on below its own words; copied, the text is the same.
+// Each line a block of its own, so that what does not fit goes on below its own words, and a copy has the lines as they are.
 function lines(text) {
-  const all = text.split("\n");
-  return all.map((line, at) => el("span", null, at < all.length - 1 ? `${line}\n` : line));
+  return text.split("\n").map((line) => el("span", null, line));
 }
