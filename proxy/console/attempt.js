@@ -1,14 +1,14 @@
 // One attempt: its line in the list, and all that is told of it when the line is opened.
 
 import { el, facts, shape, spoken, webLink } from "./dom.js";
-import { rule } from "./gate.js";
+import { policy, rule } from "./gate.js";
 import { clock, named, say, sayWord, shortDay, whole } from "./language.js";
 import { to } from "./router.js";
 
 /** `deny`, `observed` (let through, would be refused) or `allow`. */
-export function verdictOf(attempt) {
-  if (attempt.verdict === "deny") return "deny";
-  return attempt.mode === "observed" ? "observed" : "allow";
+export function verdictOf({ verdict, mode }) {
+  if (verdict === "allow") return "allow";
+  return mode === "observed" ? "observed" : "deny";
 }
 
 /** The verdict by shape and by word. */
@@ -64,7 +64,7 @@ function workload({ ministry, workload }) {
 
 function service({ service, provider }) {
   if (service) return spoken(named(service.name, service.id));
-  return provider ? say("live.provider", { provider: typeof provider === "string" ? provider : named(provider.name, provider.id).text }) : say("live.unlisted");
+  return provider ? say("live.provider", { provider }) : say("unlisted");
 }
 
 function why(attempt) {
@@ -117,8 +117,9 @@ function reason(rule) {
 
 /** What a rule rests on, as links. */
 export function references(rule) {
-  const all = rule?.references ?? [];
-  return all.length ? el("ul", { class: "plain" }, all.map(({ title, url }) => el("li", null, webLink(url, spoken(named(title, url)))))) : null;
+  const known = (id) => policy()?.references?.find((text) => text.id === id) ?? { id };
+  const all = (rule?.references ?? []).map(known);
+  return all.length ? el("ul", { class: "plain" }, all.map(({ id, title, url }) => el("li", null, webLink(url, spoken(named(title, id)))))) : null;
 }
 
 /** The form, filled with what is known of the attempt, so that it is judged again as the gate saw it. */

@@ -74,6 +74,7 @@ function show({ view, parameters }, isMove) {
   head();
   views[view].show(parameters);
   if (isNew && isMove) {
+    gate.glance();
     byId("title").focus({ preventScroll: true });
     scrollTo(0, 0);
   }

@@ -8,6 +8,7 @@ import { compare, minute, named, number, say } from "./language.js";
 import { note, to } from "./router.js";
 
 const VERDICTS = ["deny", "observed", "allow"];
+const NAMELESS = ["unassigned", "unlisted", "other"];
 const MOST_SERVICES = 15;
 const MOST_MINISTRIES = 60;
 
@@ -47,8 +48,9 @@ export function write() {
 
 export const refresh = write;
 
+// What is none of the policy's own has a word of the page.
 function nameOf({ id, name }) {
-  return id === "unassigned" ? { text: say("unassigned"), lang: null } : named(name, id);
+  return !name && NAMELESS.includes(id) ? { text: say(id), lang: null } : named(name, id);
 }
 
 function total(values) {
@@ -148,7 +150,7 @@ function services(known) {
     [say("live.service")], [say("day.share"), "wide"], [say("verdict.deny"), "amount"], [say("verdict.observed"), "amount"], [say("day.machines"), "amount"],
   ];
   const rows = top.map(({ id, name, deny, observed, machines }) => [
-    el("a", { href: to("live", { service: id }) }, spoken(named(name, id))),
+    el("a", { href: to("live", { service: id }) }, spoken(nameOf({ id, name }))),
     bar([["deny", deny], ["observed", observed]], most),
     number(deny), number(observed), machines === null || machines === undefined ? "–" : number(machines),
   ]);

@@ -59,18 +59,16 @@ function cells(derogation) {
   return [el("code", { class: "id" }, derogation.id), whose(derogation), lifts(derogation), ends(derogation), approval(derogation)];
 }
 
-function whose({ ministry, workloads }) {
-  const known = policy().ministries?.find(({ id }) => id === ministry);
+function whose({ ministry, ministry_name: name, workloads }) {
   return [
-    el("span", { class: "first" }, spoken(named(known?.name, ministry))),
+    el("span", { class: "first" }, spoken(named(name, ministry))),
     el("span", { class: "second" }, workloads?.length ? workloads.join(", ") : say("derogations.allWorkloads")),
   ];
 }
 
 function lifts({ services }) {
   if (!services?.length) return "–";
-  const name = (id) => spoken(named(policy().services?.find((service) => service.id === id)?.name, id));
-  return el("ul", { class: "plain" }, services.map((id) => el("li", null, name(id))));
+  return el("ul", { class: "plain" }, services.map(({ id, name }) => el("li", null, spoken(named(name, id)))));
 }
 
 function ends(derogation) {

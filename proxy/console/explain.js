@@ -10,7 +10,7 @@ const FIELDS = ["url", "source", "at", "sni", "cname", "address", "original"];
 const LISTS = ["cname", "address"];
 const SHOWN = 2; // fields that are not below "more"
 
-let answer = null; // { verdict, mode, rule, derogation, text }
+let answer = null; // { verdict, mode, rule, derogation, note, text }
 let failure = null; // { field: a field's name or null, key or detail }
 let isAsking = false;
 let asked = "";
@@ -130,13 +130,14 @@ function words({ key, detail }) {
 }
 
 function verdict() {
-  const { rule, derogation, text } = answer;
+  const { rule, derogation, note: remark, text } = answer;
   return el("div", { class: `answer ${verdictOf(answer)}` },
     el("h2", null, verdictMark(verdictOf(answer))),
     el("p", { class: "grounds" },
       rule ? [say("detail.rule"), " ", el("code", null, rule)] : null,
       rule && derogation ? " · " : null,
       derogation ? [say("detail.derogation"), " ", el("code", null, derogation)] : null),
+    remark ? el("p", { class: "quiet", lang: "en" }, remark) : null,
     el("pre", { lang: "en", "aria-label": say("explain.text") }, lines(text)));
 }
 

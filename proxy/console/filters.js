@@ -2,7 +2,7 @@
 
 import { byId, el, fill, shape } from "./dom.js";
 import { policy, totals } from "./gate.js";
-import { compare, named, say, shortNumber } from "./language.js";
+import { compare, named, say, shortNumber, translate } from "./language.js";
 
 const VERDICTS = ["", "deny", "observed", "allow"];
 const KEYS = ["ministry", "workload", "service", "verdict"];
@@ -15,8 +15,11 @@ export function filter() {
   return { ...chosen };
 }
 
+/** Calls `listener` each time that the reader chooses. */
 export function begin(listener) {
   changed = listener;
+  byId("filter-verdict").append(...VERDICTS.map(tile));
+  translate(byId("filter-verdict"));
   byId("filter-ministry").addEventListener("change", (event) => take({ ministry: event.target.value, workload: "" }));
   byId("filter-workload").addEventListener("change", (event) => {
     const [ministry, workload] = event.target.value ? event.target.value.split("/") : [chosen.ministry, ""];
@@ -54,8 +57,11 @@ export function show() {
   const shown = chosen.ministry ? ministries.filter(({ id }) => id === chosen.ministry) : ministries;
   const value = chosen.workload ? `${chosen.ministry}/${chosen.workload}` : "";
   choices("filter-workload", say("filter.allWorkloads"), value, shown.map(workloads));
-  choices("filter-service", say("filter.allServices"), chosen.service, sorted(policy()?.services).map((it) => option(it.id, it.label)));
-  verdicts();
+  choices("filter-service", say("filter.allServices"), chosen.service, [
+    ...sorted(policy()?.services).map((it) => option(it.id, it.label)),
+    option("unlisted", say("unlisted")),
+  ]);
+  figures();
   byId("filter-clear").hidden = KEYS.every((key) => !chosen[key]);
 }
 
@@ -73,33 +79,31 @@ function option(value, label) {
   return el("option", { value }, label);
 }
 
-// A value that the policy does not know any more stays a choice, so that the address keeps meaning what it says.
+// A value that the policy does not know any more stays a choice, so that the address keeps meaning what it says. A list
+// that says the same is left alone: somebody may have it open.
 function choices(id, all, value, options) {
-  const select = fill(byId(id), option("", all), options);
+  const select = byId(id);
+  const fresh = el("select", null, option("", all), options);
+  fresh.value = value;
+  if (fresh.value !== value) fresh.append(option(value, value.split("/").at(-1)));
+  const isSame = fresh.children.length === select.children.length && [...fresh.children].every((one, at) => one.isEqualNode(select.children[at]));
+  if (!isSame) fill(select, ...fresh.children);
   select.value = value;
-  if (select.value !== value) {
-    select.append(option(value, value.split("/").at(-1)));
-    select.value = value;
+}
+
+function tile(verdict) {
+  return el("label", { class: `tile ${verdict || "all"}` },
+    el("input", { type: "radio", name: "verdict", value: verdict }),
+    el("span", { class: "tile-word" }, verdict ? shape(verdict) : null, el("span", { "data-say": verdict ? `verdict.${verdict}` : "filter.allVerdicts" })),
+    el("span", { class: "tile-figure" }, el("span", { class: "tile-number" }), " ", el("span", { class: "tile-unit", "data-say": "filter.lastDay" })));
+}
+
+function figures() {
+  const known = chosen.workload ? null : totals({ ministry: chosen.ministry || null, service: chosen.service || null });
+  for (const label of byId("filter-verdict").querySelectorAll("label")) {
+    const input = label.querySelector("input");
+    input.checked = input.value === chosen.verdict;
+    const figure = known && (input.value ? known[input.value] : known.deny + known.observed + known.allow);
+    label.querySelector(".tile-number").textContent = known ? shortNumber(figure) : "–";
   }
-}
-
-function verdicts() {
-  const group = byId("filter-verdict");
-  const focused = group.contains(document.activeElement);
-  const figures = chosen.workload ? null : totals({ ministry: chosen.ministry || null, service: chosen.service || null });
-  const all = figures && figures.deny + figures.observed + figures.allow;
-  fill(group, el("legend", { class: "unseen" }, say("live.verdict")), VERDICTS.map((verdict) => {
-    const figure = verdict ? figures?.[verdict] : all;
-    return tile(verdict, figure);
-  }));
-  if (focused) group.querySelector("input:checked").focus();
-}
-
-function tile(verdict, figure) {
-  const input = el("input", { type: "radio", name: "verdict", value: verdict });
-  input.checked = chosen.verdict === verdict;
-  const told = figure === null || figure === undefined ? "–" : shortNumber(figure);
-  return el("label", { class: `tile ${verdict || "all"}` }, input,
-    el("span", { class: "tile-word" }, verdict ? shape(verdict) : null, say(verdict ? `verdict.${verdict}` : "filter.allVerdicts")),
-    el("span", { class: "tile-figure" }, told, el("span", { class: "tile-unit" }, " ", say("filter.lastDay"))));
 }

@@ -3,10 +3,13 @@
 import { get } from "./api.js";
 
 const EVERY = 30_000;
+/** What is younger is not asked again when the reader goes from view to view. */
+const FRESH = 1_000;
 
 const known = { policy: null, history: null };
 const watchers = [];
 let timer = null;
+let asked = 0;
 
 export function policy() {
   return known.policy;
@@ -33,8 +36,14 @@ export function stop() {
   timer = null;
 }
 
+/** Asks again, unless that was done just now: a reader who goes somewhere sees what is, not what was. */
+export function glance() {
+  if (performance.now() - asked > FRESH) refresh();
+}
+
 export async function refresh() {
   stop();
+  asked = performance.now();
   const answers = await Promise.allSettled([get("policy"), get("history")]);
   const [policy, history] = answers.map((answer) => (answer.status === "fulfilled" ? answer.value : null));
   known.policy = policy ?? known.policy;

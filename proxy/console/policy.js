@@ -80,7 +80,7 @@ function findingTable(findings, caption) {
 function rules(known) {
   const columns = [[say("detail.rule")], [say("policy.effect")], [say("policy.whose")], [say("policy.reason")]];
   const rows = known.rules.map((rule) => [
-    el("code", { id: `rule-${rule.id}` }, rule.id), effect(rule), whose(rule, known),
+    el("code", { id: `rule-${rule.id}` }, rule.id), effect(rule), whose(rule),
     [rule.reason && spoken(named(rule.reason, "")), references(rule)],
   ]);
   return bounded("rules", say("policy.rules"), columns, rows);
@@ -93,8 +93,8 @@ function effect({ effect, mode }) {
   ];
 }
 
-function whose({ ministry }, { ministries }) {
-  return ministry ? spoken(named(ministries?.find(({ id }) => id === ministry)?.name, ministry)) : say("policy.national");
+function whose({ ministry, ministry_name: name }) {
+  return ministry ? spoken(named(name, ministry)) : say("policy.national");
 }
 
 function lists(known) {

@@ -8,6 +8,8 @@ const fr = {
   colon: "\u00a0: ",
   unknown: "Pas encore de données.",
   unassigned: "Poste non rattaché",
+  unlisted: "Hors catalogue",
+  other: "Autres",
 
   "nav.live": "En direct",
   "nav.day": "24 heures",
@@ -57,8 +59,7 @@ const fr = {
   "live.spokenDeny": { one: "{count} refusée", other: "{count} refusées" },
   "live.spokenObserved": { one: "{count} qui serait refusée", other: "{count} qui seraient refusées" },
   "live.provider": "Chez {provider}, service inconnu",
-  "live.unlisted": "Hors catalogue",
-  "live.lifted": "Permis par la dérogation",
+    "live.lifted": "Permis par la dérogation",
 
   "detail.at": "Instant",
   "detail.asked": "Demandé",
@@ -100,10 +101,10 @@ const fr = {
   "agreement.agrees": "les indices concordent",
   "agreement.unknown": "origine inconnue",
   "agreement.masked": "derrière un réseau de diffusion, origine masquée",
-  "agreement.misdirected": "détourné : l’adresse d’origine n’est pas celle du nom",
+  "agreement.misdirected": "détourné\u00a0: l’adresse d’origine n’est pas celle du nom",
   "agreement.rehosted": "hébergé chez un fournisseur inattendu",
-  "agreement.cloaked": "dissimulé : un alias mène à un autre service",
-  "agreement.fronted": "façade : un autre nom que celui qui était demandé",
+  "agreement.cloaked": "dissimulé\u00a0: un alias mène à un autre service",
+  "agreement.fronted": "façade\u00a0: un autre nom que celui qui était demandé",
 
   "day.overTime": "Tentatives dans le temps",
   "day.byMinistry": "Par ministère",
@@ -114,7 +115,7 @@ const fr = {
   "day.hour": "Heure",
   "day.share": "Part",
   "day.machines": "Postes",
-  "day.chart": "{verdict} : {total} en 24 heures.",
+  "day.chart": "{verdict}\u00a0: {total} en 24 heures.",
   "day.peak": "Au plus {most}, {when}.",
 
   "derogations.lead": "Chacune permet à un ministère, jusqu’à une date, ce que la politique interdit.",
@@ -222,6 +223,8 @@ const en = {
   colon: ": ",
   unknown: "No data yet.",
   unassigned: "Machine of no ministry",
+  unlisted: "Not in the catalogue",
+  other: "Others",
 
   "nav.live": "Live",
   "nav.day": "24 hours",
@@ -271,8 +274,7 @@ const en = {
   "live.spokenDeny": { one: "{count} refused", other: "{count} refused" },
   "live.spokenObserved": { one: "{count} would be refused", other: "{count} would be refused" },
   "live.provider": "At {provider}, service unknown",
-  "live.unlisted": "Not in the catalogue",
-  "live.lifted": "Allowed by derogation",
+    "live.lifted": "Allowed by derogation",
 
   "detail.at": "Instant",
   "detail.asked": "Asked for",

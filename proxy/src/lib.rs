@@ -51,6 +51,7 @@ pub mod client_hello;
 pub mod config;
 pub mod connection;
 pub mod dns;
+pub mod explain;
 pub mod fault;
 pub mod first_words;
 pub mod forward;

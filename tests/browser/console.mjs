@@ -7,6 +7,7 @@
 
 import { createInterface } from "node:readline";
 import * as checks from "./checks.mjs";
+import { strangers } from "./words.mjs";
 import { listen, withBrowser } from "./chromium.mjs";
 
 const DEADLINE = 20_000;
@@ -71,8 +72,8 @@ const commands = {
   async text({ page }, it) {
     return page.innerText(it.where);
   },
-  async content({ page }, it) {
-    return page.textContent(it.where);
+  async value({ page }, it) {
+    return page.inputValue(it.where);
   },
   async count({ page }, it) {
     return page.locator(it.where).count();
@@ -100,9 +101,9 @@ const commands = {
       return { id: document.activeElement.id, text: document.activeElement.innerText, outline: parseFloat(style.outlineWidth), style: style.outlineStyle };
     });
   },
-  // every text that can be read and every name that is read out
-  async texts({ page }) {
-    return page.evaluate(() => {
+  // Words of the language that the page is not in: of every text that can be read, and every name that is read out.
+  async strangers({ page }) {
+    const texts = await page.evaluate(() => {
       const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
       const found = new Set();
       for (let node = walker.nextNode(); node; node = walker.nextNode()) {
@@ -111,6 +112,7 @@ const commands = {
       for (const node of document.querySelectorAll("[aria-label]")) if (node.checkVisibility()) found.add(node.getAttribute("aria-label"));
       return [...found];
     });
+    return strangers(texts, await page.getAttribute("html", "lang"));
   },
   // { names: checks of checks.mjs } → findings
   async check(own, it) {
@@ -148,6 +150,13 @@ const commands = {
       }
       return worst;
     });
+  },
+  // What moves or changes slowly.
+  async moving({ page }) {
+    return page.evaluate(() => [...document.querySelectorAll("*")].filter((one) => {
+      const style = getComputedStyle(one);
+      return style.transitionDuration.split(", ").some((time) => parseFloat(time) > 0) || style.animationName !== "none";
+    }).map((one) => one.outerHTML.slice(0, 120)));
   },
   async nodes({ page }) {
     return page.evaluate(() => document.querySelectorAll("*").length);
