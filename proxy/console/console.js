@@ -74,7 +74,7 @@ function show({ view, parameters }, isMove) {
   head();
   views[view].show(parameters);
   if (isNew && isMove) {
-    gate.glance();
+    gate.refresh();
     byId("title").focus({ preventScroll: true });
     scrollTo(0, 0);
   }

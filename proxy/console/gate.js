@@ -2,14 +2,13 @@
 
 import { get } from "./api.js";
 
-const EVERY = 30_000;
-/** What is younger is not asked again when the reader goes from view to view. */
-const FRESH = 1_000;
+/** How often the figures are asked for, and after how many times the policy is, which is longer and changes less. */
+const EVERY = 10_000;
+const POLICY_EVERY = 6;
 
 const known = { policy: null, history: null };
 const watchers = [];
 let timer = null;
-let asked = 0;
 
 export function policy() {
   return known.policy;
@@ -27,7 +26,7 @@ export function whenKnown(listener) {
 /** Begins to ask; a page that nobody sees asks nothing. */
 export function begin() {
   document.addEventListener("visibilitychange", () => (document.hidden ? stop() : refresh()));
-  return refresh();
+  refresh();
 }
 
 /** Stops asking, until `refresh` is called again. */
@@ -36,24 +35,20 @@ export function stop() {
   timer = null;
 }
 
-/** Asks again, unless that was done just now: a reader who goes somewhere sees what is, not what was. */
-export function glance() {
-  if (performance.now() - asked > FRESH) refresh();
+/** Asks for everything at once: whoever goes somewhere sees what is, not what was. */
+export function refresh() {
+  return ask(0);
 }
 
-export async function refresh() {
+async function ask(turn) {
   stop();
-  asked = performance.now();
-  const answers = await Promise.allSettled([get("policy"), get("history")]);
-  const [policy, history] = answers.map((answer) => (answer.status === "fulfilled" ? answer.value : null));
-  known.policy = policy ?? known.policy;
-  known.history = history ?? known.history;
+  const wanted = turn % POLICY_EVERY === 0 ? ["policy", "history"] : ["history"];
+  const answers = await Promise.allSettled(wanted.map((what) => get(what)));
+  answers.forEach(({ value }, at) => { known[wanted[at]] = value ?? known[wanted[at]]; });
   for (const watcher of watchers) watcher();
   const isOver = answers.some(({ reason }) => reason?.status === 401 || reason?.status === 403);
-  if (!document.hidden && !isOver) {
-    stop();
-    timer = setTimeout(refresh, EVERY);
-  }
+  stop();
+  if (!document.hidden && !isOver) timer = setTimeout(() => ask(turn + 1), EVERY);
 }
 
 /** One of the policy's rules, if it still stands there. */

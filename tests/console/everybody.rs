@@ -85,7 +85,12 @@ fn a_change_of_language_changes_every_word() {
         if place == "#live" {
             page.clicks("tr.attempt.deny .opener");
         }
-        for summary in ["#day-table", "#day-ministries-table", "#explain-more", "#derogations-over"] {
+        for summary in [
+            "#day-table",
+            "#day-ministries-table",
+            "#explain-more",
+            "#derogations-over",
+        ] {
             if page.count(&format!("{summary}:not([open]) > summary:visible")) > 0 {
                 page.clicks(&format!("{summary} > summary"));
             }
@@ -145,9 +150,19 @@ fn the_main_tasks_need_no_mouse() {
     // Into the list, down it, and into a line.
     page.tabs_to(".opener");
     page.presses("ArrowDown");
-    assert!(page.focus()["text"].as_str().unwrap().contains("outlook.office.com:443"));
+    assert!(
+        page.focus()["text"]
+            .as_str()
+            .unwrap()
+            .contains("outlook.office.com:443")
+    );
     page.presses("Home");
-    assert!(page.focus()["text"].as_str().unwrap().contains("mail.vendor.example:443"));
+    assert!(
+        page.focus()["text"]
+            .as_str()
+            .unwrap()
+            .contains("mail.vendor.example:443")
+    );
     page.presses("Enter");
     page.sees(".opener[aria-expanded=true]");
     page.tabs_to("tr.opened a.button");

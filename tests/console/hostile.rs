@@ -86,8 +86,14 @@ fn markup_is_shown_as_text() {
     let place = "#explain?url=%22%3E%3Cscript%3Ealert(9)%3C/script%3E&source=%3Cimg%20src=x%20onerror=alert(10)%3E&cname=%3Csvg%20onload=alert(11)%3E";
     page.goes(&at(&world, place));
     page.sees("#explain-form .error:visible, #explain-answer .error:visible");
-    assert_eq!(page.value("#explain-source"), "<img src=x onerror=alert(10)>");
-    page.goes(&at(&world, &format!("#live?ministry={IMAGE}&service={SCRIPT}&verdict={SCRIPT}")));
+    assert_eq!(
+        page.value("#explain-source"),
+        "<img src=x onerror=alert(10)>"
+    );
+    page.goes(&at(
+        &world,
+        &format!("#live?ministry={IMAGE}&service={SCRIPT}&verdict={SCRIPT}"),
+    ));
     page.sees("#live-empty");
     assert_eq!(
         page.count("main img, main script, main iframe, main object, main [onerror], main [onload], main style, main [style*=url]"),

@@ -42,7 +42,11 @@ fn the_last_day_is_drawn_and_told() {
     );
     assert!(table.contains("Ministry of Culture\t1\t2\t1"), "{table}");
     let services = page.text("#day-services table");
-    assert!(services.contains("Exchange Online\t\t3\t2\t2"), "{services}");
+    let cells: Vec<&str> = services.split_whitespace().collect();
+    assert!(
+        cells.join(" ").contains("Exchange Online 3 2 2"),
+        "{services}"
+    );
     // One ministry alone; and from a figure to those who make it.
     page.selects("#day-ministry", "culture");
     page.sees(".lane:has(svg.chart.deny) .figure >> text=/^1$/");
@@ -72,7 +76,10 @@ fn derogation(id: &str, days: i64) -> String {
 fn derogations_are_shown_with_the_days_they_have_left() {
     let plan = Plan::new().prepare(|_, policy| {
         let rows = [("D-5", 5), ("D-20", 20), ("D-60", 60), ("D-OLD", -30)];
-        let rows: String = rows.iter().map(|(id, days)| derogation(id, *days)).collect();
+        let rows: String = rows
+            .iter()
+            .map(|(id, days)| derogation(id, *days))
+            .collect();
         std::fs::write(
             policy.join("derogations.yaml"),
             format!("derogations:\n{rows}"),
@@ -85,7 +92,11 @@ fn derogations_are_shown_with_the_days_they_have_left() {
     let page = browser.open(&at(&world, "#derogations"), json!({ "language": "en" }));
     page.counts_to("#derogations-in-force tbody tr", 3);
     // `until` names the last day, so there are as many whole days left, and the rest of today.
-    let row = |id: &str| page.text(&format!("#derogations-in-force tr:has(code:text-is('{id}'))"));
+    let row = |id: &str| {
+        page.text(&format!(
+            "#derogations-in-force tr:has(code:text-is('{id}'))"
+        ))
+    };
     for (id, days, word) in [
         ("D-5", "5 days left", "Ends within 7 days"),
         ("D-20", "20 days left", "Ends within 30 days"),
@@ -109,7 +120,8 @@ fn derogations_are_shown_with_the_days_they_have_left() {
     page.sees("#derogations-in-force tbody tr:first-child >> text=D-5");
     page.clicks("#derogations-over summary");
     page.sees("#derogations-over >> text=D-OLD");
-    assert_eq!(page.text("#derogations-badge .badge").trim(), "2 end within 30 days");
+    let badge = page.text("#derogations-badge .badge");
+    assert_eq!(badge.replace('\n', " "), "2 end within 30 days");
     // What one lifts is told of the attempt.
     assert_eq!(
         tries(&world, world.block.ordinary(), "outlook.office.com:443"),
@@ -138,7 +150,7 @@ fn a_rejected_bundle_is_told_loudly() {
         "The last good one stays in force",
         "Error",
         "unknown-service",
-        "policy.yaml:25:",
+        "policy.yaml:23:22",
         "`dorp`",
         "did you mean `drop`?",
     ] {
@@ -146,6 +158,7 @@ fn a_rejected_bundle_is_told_loudly() {
     }
     page.passes(&["axe"]);
     // What is in force is told all the same.
+    let told = page.text("#policy-body");
     for expected in [
         "e2e",
         &world.policy.display().to_string(),
@@ -155,7 +168,7 @@ fn a_rejected_bundle_is_told_loudly() {
         "Circular 6404/SG",
         "lists/exchange-online.txt",
     ] {
-        page.sees(&format!("#policy-body >> text={expected}"));
+        assert!(told.contains(expected), "no `{expected}` in {told}");
     }
     std::fs::write(&path, good.replace("name: e2e", "name: e2e-again")).unwrap();
     assert_eq!(world.gate.ask("POST", "/-/reload").status, 200);

@@ -44,7 +44,7 @@ fn an_attempt_leads_to_its_explanation() {
         "mail.vendor.example:443 (tunnel)",
         "paie (sensible)",
         "dissimulé",
-        line.text("event.id"),
+        &line.text("event.id"),
     ] {
         assert!(told.contains(expected), "no `{expected}` in {told}");
     }
