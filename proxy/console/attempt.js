@@ -20,6 +20,13 @@ export function keyOf(attempt) {
   return `${attempt.seq}/${attempt.incident}`;
 }
 
+// A machine of no ministry has no workload, and a flow that ended early no sensitivity.
+function use({ ministry, workload, sensitivity }) {
+  const word = sayWord("sensitivity", sensitivity);
+  if (!workload || ministry.id === "unassigned") return word;
+  return word ? `${workload.id} (${word})` : workload.id;
+}
+
 /** What was asked for, as one would type it. */
 export function asked({ target, port }) {
   const host = String(target).includes(":") ? `[${target}]` : target;
@@ -96,7 +103,7 @@ export function detail(attempt) {
       [say("detail.at"), el("time", { datetime: attempt.at }, whole(new Date(attempt.at)))],
       [say("detail.asked"), [el("span", { class: "value" }, asked(attempt)), " (", sayWord("protocol", attempt.protocol), ")"]],
       [say("live.ministry"), ministry(attempt)],
-      [say("live.workload"), attempt.workload && el("span", null, attempt.workload.id, " (", sayWord("sensitivity", attempt.sensitivity), ")")],
+      [say("live.workload"), use(attempt)],
       [say("detail.client"), attempt.client ? el("span", { class: "value" }, attempt.client) : say("detail.noClient")],
       [say("live.service"), service(attempt)],
       [say("detail.rule"), attempt.rule && el("code", null, attempt.rule)],
