@@ -104,17 +104,22 @@ function head() {
 
 function about() {
   const known = gate.policy();
-  const alarm = byId("alarm");
-  const rejected = known?.rejected;
-  alarm.hidden = !rejected || shown === "session";
-  fill(alarm, rejected ? [
-    el("strong", null, say("policy.rejected")), " ", say("policy.rejectedAt", { at: language.whole(new Date(rejected.at)) }), " ",
-    el("a", { href: to("policy") }, say("policy.see")),
-  ] : null);
+  alarm(shown === "session" ? null : known?.rejected);
   const ending = derogations.ending();
-  fill(byId("derogations-badge"), ending ? el("span", { class: "badge" }, language.number(ending), el("span", { class: "unseen" }, ` ${say("derogations.endingSoon")}`)) : null);
+  const badge = () => el("span", { class: "badge" }, language.number(ending), el("span", { class: "unseen" }, ` ${say("derogations.endingSoon")}`));
+  fill(byId("derogations-badge"), ending ? badge() : null);
   byId("policy-name").textContent = known ? say("footer.policy", { name: known.name, digest: known.digest.slice(0, 12) }) : "";
   byId("zone").textContent = say("footer.zone", { zone: language.timeZone() });
+}
+
+// Said once: what is written again is read out again.
+function alarm(rejected) {
+  const node = byId("alarm");
+  const text = rejected ? say("policy.rejectedAt", { at: language.whole(new Date(rejected.at)) }) : "";
+  node.hidden = !rejected;
+  if (node.dataset.said === text) return;
+  node.dataset.said = text;
+  fill(node, rejected ? [el("strong", null, say("policy.rejected")), ` ${text} `, el("a", { href: to("policy") }, say("policy.see"))] : null);
 }
 
 begin();

@@ -2,13 +2,14 @@
 
 import { verdictMark } from "./attempt.js";
 import { bar, columns, grouped, hours } from "./chart.js";
-import { byId, el, fill, spoken, table } from "./dom.js";
+import { byId, choices, el, fill, isRead, spoken, table } from "./dom.js";
 import { history } from "./gate.js";
 import { compare, minute, named, number, say } from "./language.js";
 import { note, to } from "./router.js";
 
 const VERDICTS = ["deny", "observed", "allow"];
 const NAMELESS = ["unassigned", "unlisted", "other"];
+const DRAWN = ["day-lanes", "day-table", "day-ministries", "day-ministries-table", "day-services"];
 const MOST_SERVICES = 15;
 const MOST_MINISTRIES = 60;
 
@@ -40,13 +41,16 @@ export function write() {
   byId("day-body").hidden = !known;
   byId("day-unknown").hidden = Boolean(known);
   if (!known) return;
-  choices(known);
+  offer(known);
   lanes(known);
   ministries(known);
   services(known);
 }
 
-export const refresh = write;
+/** Draws what is new, unless somebody is at it. */
+export function refresh() {
+  if (!DRAWN.some((id) => isRead(byId(id)))) write();
+}
 
 // What is none of the policy's own has a word of the page.
 function nameOf({ id, name }) {
@@ -57,10 +61,10 @@ function total(values) {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-function choices(known) {
+function offer(known) {
   const all = known.ministries.map((it) => ({ id: it.id, label: nameOf(it).text })).sort((a, b) => compare(a.label, b.label));
-  const select = fill(byId("day-ministry"), el("option", { value: "" }, say("filter.allMinistries")),
-    all.map(({ id, label }) => el("option", { value: id }, label)));
+  const select = byId("day-ministry");
+  choices(select, [el("option", { value: "" }, say("filter.allMinistries")), all.map(({ id, label }) => el("option", { value: id }, label))]);
   if (!all.some(({ id }) => id === chosen.ministry)) chosen.ministry = "";
   select.value = chosen.ministry;
 }

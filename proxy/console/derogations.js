@@ -1,7 +1,7 @@
 // Derogations: what they lift for whom, who approved them, and how long they still hold.
 
 import { bar } from "./chart.js";
-import { byId, el, fill, spoken, table, webLink } from "./dom.js";
+import { byId, el, fill, isRead, spoken, table, webLink } from "./dom.js";
 import { policy } from "./gate.js";
 import { day, named, say } from "./language.js";
 
@@ -40,7 +40,10 @@ export function write() {
   part("derogations-over", over, "derogations.over");
 }
 
-export const refresh = write;
+/** Writes what is new, unless somebody is at it. */
+export function refresh() {
+  if (!isRead(byId("view-derogations"))) write();
+}
 
 function part(id, some, caption) {
   byId(id).hidden = some.length === 0;

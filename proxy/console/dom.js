@@ -36,6 +36,20 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
+/** Whether somebody is at something in there: what has the focus, or is selected, must not be taken away. */
+export function isRead(node) {
+  const selection = getSelection();
+  return node.contains(document.activeElement) || (!selection.isCollapsed && selection.containsNode(node, true));
+}
+
+/** Puts the choices of a list in place; one that says the same already is left alone, for somebody may have it open. */
+export function choices(select, options) {
+  const fresh = el("select", null, options);
+  const isSame = fresh.children.length === select.children.length
+    && [...fresh.children].every((one, at) => one.isEqualNode(select.children[at]));
+  if (!isSame) fill(select, ...fresh.children);
+}
+
 /** A text that may be in another language than the page. */
 export function spoken({ text, lang }, attributes) {
   return el("span", { ...attributes, lang: lang === document.documentElement.lang ? null : lang }, text);

@@ -103,7 +103,6 @@ function told() {
 /** Writes answer and errors anew. */
 export function write() {
   for (const name of FIELDS) mark(name);
-  byId("explain-submit").disabled = false;
   byId("explain-submit").textContent = say(isAsking ? "explain.asking" : "explain.submit");
   byId("explain-answer").setAttribute("aria-busy", String(isAsking));
   const general = failure && !failure.field ? el("p", { class: "error", role: "alert" }, words(failure)) : null;

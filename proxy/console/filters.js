@@ -1,6 +1,6 @@
 // Which attempts are shown: by ministry, workload, service and verdict; the choices are those of the policy.
 
-import { byId, el, fill, shape } from "./dom.js";
+import { byId, choices, el, shape } from "./dom.js";
 import { policy, totals } from "./gate.js";
 import { compare, named, say, shortNumber, translate } from "./language.js";
 
@@ -50,14 +50,14 @@ export function set(parameters) {
 /** Writes the choices anew: after a change of language, policy or figures. */
 export function show() {
   const ministries = sorted(policy()?.ministries);
-  choices("filter-ministry", say("filter.allMinistries"), chosen.ministry, [
+  offer("filter-ministry", say("filter.allMinistries"), chosen.ministry, [
     ...ministries.map((it) => option(it.id, it.label)),
     option("unassigned", say("unassigned")),
   ]);
   const shown = chosen.ministry ? ministries.filter(({ id }) => id === chosen.ministry) : ministries;
   const value = chosen.workload ? `${chosen.ministry}/${chosen.workload}` : "";
-  choices("filter-workload", say("filter.allWorkloads"), value, shown.map(workloads));
-  choices("filter-service", say("filter.allServices"), chosen.service, [
+  offer("filter-workload", say("filter.allWorkloads"), value, shown.map(workloads));
+  offer("filter-service", say("filter.allServices"), chosen.service, [
     ...sorted(policy()?.services).map((it) => option(it.id, it.label)),
     option("unlisted", say("unlisted")),
   ]);
@@ -79,16 +79,12 @@ function option(value, label) {
   return el("option", { value }, label);
 }
 
-// A value that the policy does not know any more stays a choice, so that the address keeps meaning what it says. A list
-// that says the same is left alone: somebody may have it open.
-function choices(id, all, value, options) {
-  const select = byId(id);
-  const fresh = el("select", null, option("", all), options);
-  fresh.value = value;
-  if (fresh.value !== value) fresh.append(option(value, value.split("/").at(-1)));
-  const isSame = fresh.children.length === select.children.length && [...fresh.children].every((one, at) => one.isEqualNode(select.children[at]));
-  if (!isSame) fill(select, ...fresh.children);
-  select.value = value;
+// A value that the policy does not know any more stays a choice, so that the address keeps meaning what it says.
+function offer(id, all, value, options) {
+  const flat = options.flatMap((one) => [one, ...(one?.children ?? [])]);
+  const isKnown = !value || flat.some((one) => one?.value === value);
+  choices(byId(id), [option("", all), ...options, isKnown ? null : option(value, value.split("/").at(-1))]);
+  byId(id).value = value;
 }
 
 function tile(verdict) {

@@ -1,7 +1,7 @@
 // The policy in force: which one, since when, from where, what is wrong with it; its rules and its lists.
 
 import { references } from "./attempt.js";
-import { byId, el, facts, fill, spoken, table } from "./dom.js";
+import { byId, el, facts, fill, isRead, spoken, table } from "./dom.js";
 import { policy } from "./gate.js";
 import { named, number, say, sayWord, span, whole } from "./language.js";
 
@@ -29,7 +29,10 @@ export function write() {
   fill(byId("policy-lists"), lists(known));
 }
 
-export const refresh = write;
+/** Writes what is new, unless somebody is at it. */
+export function refresh() {
+  if (!isRead(byId("policy-body"))) write();
+}
 
 function since(at) {
   return el("time", { datetime: at }, whole(new Date(at)));

@@ -5,6 +5,8 @@ import { address, get, session } from "./api.js";
 
 const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;
+/** A stream that is back before that was not lost: the gate ends each now and then. */
+const PATIENCE = 2_500;
 
 /** Attempts of the past that are asked for when a stream begins. */
 export const BACKLOG = 200;
@@ -13,6 +15,7 @@ let source = null;
 let wanted = null; // { filter, listener }
 let pause = FIRST_PAUSE;
 let retry = null;
+let alarm = null;
 
 /**
  * Follows the attempts that `filter` lets through. `listener` has `attempt(it)`, `missed(count)`, `past(attempts)` and
@@ -21,11 +24,13 @@ let retry = null;
 export function follow(filter, listener) {
   close();
   wanted = { filter, listener };
+  listener.state("opening");
   open();
 }
 
 export function close() {
   clearTimeout(retry);
+  calm();
   source?.close();
   source = null;
   wanted = null;
@@ -35,9 +40,9 @@ function open() {
   const { filter, listener } = wanted;
   const mine = new EventSource(address("attempts/stream", filter));
   source = mine;
-  listener.state("opening");
   mine.addEventListener("open", () => {
     pause = FIRST_PAUSE;
+    calm();
     listener.state("live");
     past(mine, wanted);
   });
@@ -54,8 +59,14 @@ async function past(mine, { filter, listener }) {
 
 // A browser opens a stream again by itself when it breaks, and never when it was refused: too many, or signed out.
 function lost(mine) {
-  wanted.listener.state("lost");
+  const { listener } = wanted;
+  alarm ??= setTimeout(() => listener.state("lost"), PATIENCE);
   if (mine.readyState === EventSource.CLOSED) again();
+}
+
+function calm() {
+  clearTimeout(alarm);
+  alarm = null;
 }
 
 function again() {

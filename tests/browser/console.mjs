@@ -158,6 +158,14 @@ const commands = {
       return style.transitionDuration.split(", ").some((time) => parseFloat(time) > 0) || style.animationName !== "none";
     }).map((one) => one.outerHTML.slice(0, 120)));
   },
+  // the cookies that a script of the page could read
+  async cookies({ page }) {
+    return page.evaluate(() => document.cookie);
+  },
+  // the session ends without the page's doing
+  async forget({ page }) {
+    await page.context().clearCookies();
+  },
   async nodes({ page }) {
     return page.evaluate(() => document.querySelectorAll("*").length);
   },
