@@ -21,6 +21,7 @@ pub(crate) mod scrape;
 pub(crate) mod servers;
 pub(crate) mod tools;
 pub(crate) mod turn;
+pub(crate) mod viewer;
 pub(crate) mod world;
 
 use std::net::Ipv4Addr;

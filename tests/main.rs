@@ -16,6 +16,7 @@ mod harness;
 mod balanced;
 mod capture;
 mod commands;
+mod console;
 mod crowd;
 mod dashboards;
 mod demo;

@@ -1,115 +1,278 @@
-//! The admin listener: metrics, health, the policy in force, reload. It asks nobody who they are, so it belongs on
-//! loopback or behind something that does; nothing a client sends comes back in an answer.
+//! The admin listener: metrics, health, the policy in force, reload, and the console with its API.
+//!
+//! One router answers everything, whole or as a stream. On loopback nobody is asked who they are, but for the name by
+//! which they come; beyond it a token or a client's certificate is asked for, or next to nothing is served. What a
+//! client sends comes back in an answer only as a string of JSON.
 
+mod answer;
+mod api;
+mod console;
+mod door;
 mod health;
+mod history;
 mod policy;
+mod query;
+pub(crate) mod refused;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::{HeaderMap, Method, Response, StatusCode, header};
-use pingora::apps::http_app::{HttpServer, ServeHttp};
-use pingora::protocols::http::ServerSession;
+use http::{HeaderMap, Method, StatusCode, header};
+use jiff::Timestamp;
+use octroi_policy::Forbid;
+use pingora::http::RequestHeader;
+use pingora::listeners::ListenerConfig;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::services::listening::Service;
+use tokio::sync::Semaphore;
 
+use crate::addr::OwnAddrs;
+use crate::certificate::Certificates;
+use crate::dns::Resolver;
 use crate::ledger::{Ledger, metrics};
 use crate::reload::{Handle, Outcome};
 use crate::server::Pulse;
-
-const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+use answer::Answer;
+use api::attempts;
+use api::explain::Explainer;
+use api::stream::{self, Live};
+pub use door::Door;
+use history::{History, Keeper};
+use query::{Query, Unreadable};
+use refused::Refused;
 
 /// What is served.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Admin {
     policy: Handle,
     ledger: Ledger,
     pulse: Pulse,
     /// Bound to loopback: names other than this machine's own are then a rebinding attack.
     is_local: bool,
+    history: Arc<History>,
+    explainer: Explainer,
+    streams: Arc<Semaphore>,
 }
 
-/// The listener as a service of the server.
+/// Who is at the other end of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visitor {
+    over_tls: bool,
+    /// It showed a certificate, and that was good.
+    certified: bool,
+}
+
+/// What a request gets.
+enum Reply {
+    Whole(Answer),
+    Live(Box<Live>),
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self::Whole(answer)
+    }
+}
+
+/// What the admin listener looks at.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    /// The policy in force.
+    pub policy: Handle,
+    /// What was decided.
+    pub ledger: Ledger,
+    /// Whether the gate works.
+    pub pulse: Pulse,
+    /// Whom the gate asks for names.
+    pub resolver: Resolver,
+    /// What it never dials.
+    pub forbid: Forbid,
+    /// Where it listens itself.
+    pub own: OwnAddrs,
+}
+
+impl Admin {
+    /// What is served at `address`.
+    #[must_use]
+    pub fn new(address: SocketAddr, sight: Sight) -> Arc<Self> {
+        let Sight {
+            policy,
+            ledger,
+            pulse,
+            resolver,
+            forbid,
+            own,
+        } = sight;
+        Arc::new(Self {
+            policy,
+            ledger,
+            pulse,
+            is_local: address.ip().is_loopback(),
+            history: Arc::new(History::new(Timestamp::now())),
+            explainer: Explainer::new(resolver, forbid, own),
+            streams: Arc::new(Semaphore::new(stream::MOST)),
+        })
+    }
+
+    /// Keeps the history of the last day, as a service of its own.
+    #[must_use]
+    pub fn keeper(&self) -> Keeper {
+        Keeper::new(&self.history, &self.ledger)
+    }
+}
+
+/// The listener as a service of the server; over TLS if there are certificates.
 #[must_use]
 pub fn service(
     address: SocketAddr,
-    policy: Handle,
-    ledger: Ledger,
-    pulse: Pulse,
-) -> Service<HttpServer<Admin>> {
-    let admin = Admin {
-        policy,
-        ledger,
-        pulse,
-        is_local: address.ip().is_loopback(),
-    };
-    let mut service = Service::new("admin".to_owned(), HttpServer::new_app(admin));
-    service.add_tcp(&address.to_string());
+    admin: Arc<Admin>,
+    certificates: Option<Arc<Certificates>>,
+) -> Service<Door> {
+    let door = Door::new(admin, certificates);
+    let mut service = Service::new("admin".to_owned(), door);
+    let listener = ListenerConfig::tcp(address.to_string());
+    // What a read buffer holds would be lost to TLS, which takes the bare socket over.
+    service.add_listener(listener.l4_buffer(L4BufferSettings::default().read(0)));
     service.threads = Some(1);
     service
 }
 
-#[async_trait]
-impl ServeHttp for Admin {
-    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
-        let head = session.req_header();
-        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
-        let answer = match self.refused(&method, &head.headers) {
-            Some(refusal) => refusal,
-            None => self.answer(&method, &path).await,
-        };
-        answer.into_response(&method)
+/// What is there to be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Metrics,
+    Healthy,
+    Ready,
+    PolicyFull,
+    Reload,
+    /// A file of the console.
+    File(usize),
+    Session,
+    Attempts,
+    Stream,
+    Policy,
+    History,
+    Explain,
+}
+
+impl Route {
+    fn of(path: &str) -> Option<Self> {
+        Some(match path {
+            "/metrics" => Self::Metrics,
+            "/-/healthy" => Self::Healthy,
+            "/-/ready" => Self::Ready,
+            "/-/policy" => Self::PolicyFull,
+            "/-/reload" => Self::Reload,
+            "/api/v1/session" => Self::Session,
+            "/api/v1/attempts" => Self::Attempts,
+            "/api/v1/attempts/stream" => Self::Stream,
+            "/api/v1/policy" => Self::Policy,
+            "/api/v1/history" => Self::History,
+            "/api/v1/explain" => Self::Explain,
+            path => Self::File(console::position(path)?),
+        })
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Reload => "POST",
+            Self::Session => "GET, HEAD, POST, DELETE",
+            _ => "GET, HEAD",
+        }
     }
 }
 
 impl Admin {
+    /// Counts what is not served.
+    fn count(&self, refused: Refused) {
+        self.ledger.metrics().admin_refused(refused.as_str());
+    }
+
+    /// Answers a request.
+    async fn reply(&self, head: &RequestHeader, body: &[u8], visitor: Visitor) -> Reply {
+        let (method, path) = (&head.method, head.uri.path());
+        if let Some((refused, answer)) = self.refused(method, path, &head.headers) {
+            self.count(refused);
+            return answer.into();
+        }
+        let Some(route) = Route::of(path) else {
+            return Answer::refusal(path, StatusCode::NOT_FOUND, "not found").into();
+        };
+        let methods = route.methods();
+        if !methods.split(", ").any(|one| one == method.as_str()) {
+            let refusal =
+                Answer::refusal(path, StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
+            return refusal.with(header::ALLOW, methods).into();
+        }
+        match self.serve(route, head).await {
+            Ok(reply) => reply,
+            Err(Unreadable { param, detail }) => {
+                let param = (!param.is_empty()).then_some(&*param);
+                Answer::problem(StatusCode::BAD_REQUEST, &detail, param).into()
+            }
+        }
+    }
+
     /// A browser that some page elsewhere has led here.
-    fn refused(&self, method: &Method, headers: &HeaderMap) -> Option<Answer> {
+    fn refused(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Option<(Refused, Answer)> {
         let host = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok());
         if self.is_local && host.is_some_and(|host| !is_this_machine(host)) {
-            return Some(Answer::text(
-                StatusCode::MISDIRECTED_REQUEST,
-                "this listener has no such name\n",
-            ));
+            let status = StatusCode::MISDIRECTED_REQUEST;
+            let answer = Answer::refusal(path, status, "this listener has no such name");
+            return Some((Refused::Name, answer));
         }
         if *method == Method::POST && headers.contains_key(header::ORIGIN) {
-            return Some(Answer::text(
-                StatusCode::FORBIDDEN,
-                "not from another page\n",
-            ));
+            let answer = Answer::refusal(path, StatusCode::FORBIDDEN, "not from another page");
+            return Some((Refused::Page, answer));
         }
         None
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Answer {
-        let allowed = match path {
-            "/metrics" | "/-/healthy" | "/-/ready" | "/-/policy" => "GET, HEAD",
-            "/-/reload" => "POST",
-            _ => return Answer::text(StatusCode::NOT_FOUND, "not found\n"),
-        };
-        if !allowed.split(", ").any(|one| one == method.as_str()) {
-            let refusal = Answer::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
-            return Answer {
-                allow: Some(allowed),
-                ..refusal
-            };
-        }
-        match path {
-            "/metrics" => Answer::new(
+    async fn serve(&self, route: Route, head: &RequestHeader) -> Result<Reply, Unreadable> {
+        let query = || Query::parse(head.uri.query().unwrap_or_default());
+        Ok(match route {
+            Route::Metrics => Answer::new(
                 StatusCode::OK,
                 metrics::CONTENT_TYPE,
                 self.ledger.metrics().text(),
             ),
-            "/-/healthy" => Answer::text(StatusCode::OK, "healthy\n"),
-            "/-/ready" => {
+            Route::Healthy => Answer::text(StatusCode::OK, "healthy\n"),
+            Route::Ready => {
                 let is_writable = self.ledger.is_writable();
                 health::ready(&self.policy, self.pulse.has_started(), is_writable)
             }
-            "/-/policy" => policy::tell(&self.policy).await,
-            _ => self.reload().await,
+            Route::PolicyFull => policy::tell(&self.policy).await,
+            Route::Reload => self.reload().await,
+            Route::File(position) => console::serve(position, &head.headers),
+            Route::Session => {
+                Answer::json(&serde_json::json!({ "needs": "nothing", "open": true }))
+            }
+            Route::Attempts => attempts::tell(&query()?, &self.policy, &self.ledger)?,
+            Route::Policy => api::policy::tell(&self.policy).await,
+            Route::History => api::history::tell(&self.history, &self.policy, &self.ledger).await,
+            Route::Explain => self.explainer.tell(&query()?, &self.policy).await?,
+            Route::Stream => return self.stream(&query()?, &head.headers),
         }
+        .into())
+    }
+
+    fn stream(&self, query: &Query, headers: &HeaderMap) -> Result<Reply, Unreadable> {
+        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+            self.count(Refused::Full);
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let detail = format!("{} streams are read already", stream::MOST);
+            let answer = Answer::problem(status, &detail, None);
+            return Ok(answer.with(header::RETRY_AFTER, "10").into());
+        };
+        let live = Live::new(query, headers, (&self.policy, &self.ledger), place)?;
+        Ok(Reply::Live(Box::new(live)))
     }
 
     async fn reload(&self) -> Answer {
@@ -134,49 +297,6 @@ fn is_this_machine(host: &str) -> bool {
         Err(_) => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
     bare.eq_ignore_ascii_case("localhost") || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
-}
-
-struct Answer {
-    status: StatusCode,
-    content_type: &'static str,
-    body: Vec<u8>,
-    allow: Option<&'static str>,
-}
-
-impl Answer {
-    fn new(status: StatusCode, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            content_type,
-            body: body.into(),
-            allow: None,
-        }
-    }
-
-    fn text(status: StatusCode, body: impl Into<String>) -> Self {
-        Self::new(status, TEXT, body.into())
-    }
-
-    fn into_response(self, method: &Method) -> Response<Vec<u8>> {
-        let length = self.body.len();
-        let body = if *method == Method::HEAD {
-            Vec::new()
-        } else {
-            self.body
-        };
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        let headers = response.headers_mut();
-        let word = http::HeaderValue::from_static;
-        headers.insert(header::CONTENT_TYPE, word(self.content_type));
-        headers.insert(header::CONTENT_LENGTH, length.into());
-        headers.insert(header::CACHE_CONTROL, word("no-store"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, word("nosniff"));
-        if let Some(allow) = self.allow {
-            headers.insert(header::ALLOW, word(allow));
-        }
-        response
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! The ledger: one [`Entry`] a flow, decided once and closed once, whatever happens to the flow.
 //!
 //! A decision moves the counters and writes its line in the same call, so that counters and log
-//! agree. Two readers: [`metrics`] and the audit log.
+//! agree. Three readers: [`metrics`], the audit log, and the feed of the last attempts for the console.
 
 mod audit;
 mod client;
 mod entry;
+pub(crate) mod feed;
 mod id;
-mod line;
+pub(crate) mod line;
 pub mod metrics;
 pub(crate) mod record;
 mod refused;
@@ -36,6 +37,7 @@ pub use metrics::Metrics;
 
 use crate::config::{Audit, Sink};
 use client::ClientNaming;
+use feed::{Attempt, Feed};
 use line::{Event, Http, HttpResponse, Line};
 
 /// Characters kept of what a client calls itself, and of a reject's detail.
@@ -47,6 +49,7 @@ pub struct Ledger {
     metrics: Arc<Metrics>,
     log: audit::Log,
     naming: Arc<ClientNaming>,
+    feed: Feed,
 }
 
 /// The ledger could not be opened.
@@ -233,6 +236,7 @@ impl Ledger {
             metrics,
             log,
             naming,
+            feed: Feed::new(Timestamp::now()),
         })
     }
 
@@ -250,6 +254,16 @@ impl Ledger {
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The last attempts.
+    pub(crate) fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// Who made an attempt, as `audit.client_address` has it.
+    pub(crate) fn client(&self, attempt: &Attempt) -> Option<String> {
+        self.naming.text(attempt.client?, attempt.at)
     }
 
     /// Waits until a new flow may begin: at once, unless the log falls behind or fails.

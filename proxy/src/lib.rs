@@ -52,6 +52,7 @@ pub mod config;
 pub mod connection;
 pub mod demo;
 pub mod dns;
+pub mod explain;
 pub mod fault;
 pub mod first_words;
 pub mod forward;

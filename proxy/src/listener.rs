@@ -3,8 +3,8 @@
 mod balancer;
 mod capture;
 mod ration;
-mod tls;
-mod wait;
+pub(crate) mod tls;
+pub(crate) mod wait;
 
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 use octroi_policy::Policy;
+use octroi_policy::bundle::Bundle;
 use octroi_policy::catalogue::Id;
 use tokio::sync::watch as swap;
 
@@ -214,6 +215,22 @@ impl Handle {
     pub fn in_force(&self) -> (Arc<Policy>, Status) {
         let status = self.shared.status();
         (self.shared.policy.load_full(), status.clone())
+    }
+
+    /// The bundle that `policy` was made from, read anew, where it is still to be found: a policy itself keeps no
+    /// lines. Blocks as long as reading takes.
+    #[must_use]
+    pub fn bundle_of(&self, policy: &Policy) -> Option<Bundle> {
+        let is_its = |bundle: &Bundle| bundle.digest() == policy.digest();
+        let named = match self.source() {
+            PolicySource::Path(path) => Bundle::read(path).ok(),
+            PolicySource::Embedded => embedded().ok(),
+        };
+        let saved = || self.state()?.last_good().ok();
+        named.filter(is_its).or_else(|| {
+            let mut saved = saved()?.into_iter().map(|good| good.bundle);
+            saved.find(is_its)
+        })
     }
 
     /// Where bundles are read from.

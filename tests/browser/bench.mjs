@@ -2,24 +2,18 @@
 //
 // In:  { "chromium": PATH, "proxy"?: URL, "shots"?: FOLDER, "visits": [VISIT, …] }
 // VISIT: { "name", "url", "language"?: "fr", "scheme"?: "light" | "dark", "steps"?: [STEP, …], "checks": [NAME, …],
-//          "direct"?: past the proxy, "agent"?: USER-AGENT, "marked"?: [[TEXT, TAG], …], "kept"?: [TEXT, …] }
+//          "direct"?: past the proxy, "agent"?: USER-AGENT, "marked"?: [[TEXT, TAG], …], "kept"?: [TEXT, …],
+//          "hidden"?: WHERE }
 //   a STEP is { "click" | "press" | "goto": WHERE } or { "fill": WHERE, "with": TEXT } or { "wait": WHERE }
 //   a CHECK is one of checks.mjs; `marked` are texts and the language they must be marked with;
-//   `kept` are texts that paper must show
+//   `kept` are texts that paper must show; `hidden` is a selector of what is kept from sight on purpose
 // Out: [{ "name", "status", "title", "text", "findings": [{ "check", "message", "where"? }], "facts": { … } }, …]
 //
 // An empty `findings` is what a test wants. The bench ends non-zero only when it could not look.
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
 import * as checks from "./checks.mjs";
-
-const FLAGS = [
-  "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-];
+import { listen, withBrowser } from "./chromium.mjs";
 
 async function stdin() {
   const chunks = [];
@@ -47,27 +41,12 @@ async function step(page, it) {
   else throw new Error(`no such step: ${JSON.stringify(it)}`);
 }
 
-// What the page says by itself: violations of its security policy, scripts that break, dialogs.
-async function listen(page, findings) {
-  page.on("console", (message) => {
-    if (message.text().includes("Content Security Policy")) findings.push({ check: "csp", message: message.text() });
-    else if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) {
-      findings.push({ check: "console", message: message.text() });
-    }
-  });
-  page.on("pageerror", (error) => findings.push({ check: "script", message: String(error) }));
-  page.on("dialog", (dialog) => {
-    findings.push({ check: "dialog", message: dialog.message() });
-    dialog.dismiss();
-  });
-}
-
 async function look(browser, task, visit) {
   const context = await browser.newContext(options(task, visit));
   const findings = [], facts = {}, requests = [];
   try {
     const page = await context.newPage();
-    await listen(page, findings);
+    listen(page, findings);
     page.on("request", (request) => requests.push(request.url()));
     const response = await page.goto(visit.url, { waitUntil: "load" });
     for (const it of visit.steps ?? []) await step(page, it);
@@ -96,18 +75,8 @@ async function shoot(page, folder, visit) {
 }
 
 const task = await stdin();
-const profile = await mkdtemp(join(tmpdir(), "octroi-browser-"));
-const browser = await chromium.launch({
-  executablePath: task.chromium,
-  args: FLAGS,
-  chromiumSandbox: false,
-  env: { ...process.env, HOME: profile },
-});
-try {
+await withBrowser(task.chromium, async (browser) => {
   const seen = [];
   for (const visit of task.visits) seen.push(await look(browser, task, visit));
   process.stdout.write(`${JSON.stringify(seen, null, 1)}\n`);
-} finally {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true });
-}
+});

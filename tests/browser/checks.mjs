@@ -24,15 +24,15 @@ export async function axe(page, visit, facts) {
 }
 
 // WCAG 1.4.10: 320 CSS pixels wide, nothing to scroll sideways.
-export async function reflow(page) {
+export async function reflow(page, visit) {
   await page.setViewportSize({ width: 320, height: 640 });
-  const found = await page.evaluate(overflows);
+  const found = await page.evaluate(overflows, visit.hidden ?? "");
   await page.setViewportSize(DESK);
   return found.map((where) => ({ message: "sticks out at 320 px", where }));
 }
 
 // WCAG 1.4.4: text at 200 %, on a desk's screen and on a telephone turned sideways.
-export async function zoom(page) {
+export async function zoom(page, visit) {
   const findings = [];
   for (const viewport of [DESK, { width: 640, height: 360 }]) {
     await page.setViewportSize(viewport);
@@ -40,7 +40,7 @@ export async function zoom(page) {
     await page.evaluate(() => { document.documentElement.style.fontSize = "200%"; });
     const after = await page.evaluate(() => parseFloat(getComputedStyle(document.body).fontSize));
     if (after < before * 1.99) findings.push({ message: `text does not grow: ${before} to ${after} px` });
-    const found = await page.evaluate(overflows);
+    const found = await page.evaluate(overflows, visit.hidden ?? "");
     findings.push(...found.map((where) => ({ message: `sticks out with text at 200 % on ${viewport.width} px`, where })));
     await page.evaluate(() => { document.documentElement.style.fontSize = ""; });
   }
@@ -48,12 +48,14 @@ export async function zoom(page) {
   return findings;
 }
 
-// Elements that are wider than what they stand in, and text that is cut off. Runs in the page.
-function overflows() {
+// Elements that are wider than what they stand in, and text that is cut off; but for what is kept from sight and
+// meant to be. Runs in the page.
+function overflows(unseen) {
   const found = [];
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth) found.push(`the page: ${root.scrollWidth} of ${root.clientWidth} px`);
   for (const element of document.body.querySelectorAll("*")) {
+    if (unseen && element.closest(unseen)) continue;
     const box = element.getBoundingClientRect();
     const style = getComputedStyle(element);
     const hidden = style.overflowX !== "visible" && element.scrollWidth > element.clientWidth + 1;

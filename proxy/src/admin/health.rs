@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 
-use super::{Answer, JSON};
+use super::answer::{Answer, JSON};
 use crate::reload::{Handle, Origin, Status};
 use crate::state::State;
 

@@ -9,7 +9,7 @@ use octroi_policy::model::{List, Model};
 use octroi_policy::rule::{Derogation, Mode, Rule};
 use serde::Serialize;
 
-use super::{Answer, JSON};
+use super::answer::{Answer, JSON};
 use crate::config::PolicySource;
 use crate::reload::{Finding, Handle, Origin, Status};
 use crate::state::{Accepted, State};
@@ -17,8 +17,9 @@ use crate::state::{Accepted, State};
 /// Rows of each table that are told; of the others the number is.
 const MOST_ROWS: usize = 10_000;
 
+/// `R` and `D` are rows of rules and derogations, as much as is told of each.
 #[derive(Serialize)]
-struct Told<'a> {
+pub(super) struct Told<'a, R, D> {
     name: &'a str,
     digest: &'a str,
     loaded_at: String,
@@ -31,8 +32,8 @@ struct Told<'a> {
     state: Option<ToldState>,
     findings: &'a [Finding],
     rejected: Option<ToldRejected<'a>>,
-    rules: Vec<ToldRule<'a>>,
-    derogations: Vec<ToldDerogation<'a>>,
+    rules: Vec<R>,
+    derogations: Vec<D>,
     lists: Vec<ToldList<'a>>,
     /// Rows of the three tables that are not told.
     left_out: usize,
@@ -51,7 +52,7 @@ struct ToldRejected<'a> {
 }
 
 #[derive(Serialize)]
-struct ToldRule<'a> {
+pub(super) struct ToldRule<'a> {
     id: &'a str,
     effect: &'static str,
     mode: &'static str,
@@ -60,7 +61,7 @@ struct ToldRule<'a> {
 }
 
 #[derive(Serialize)]
-struct ToldDerogation<'a> {
+pub(super) struct ToldDerogation<'a> {
     id: &'a str,
     ministry: &'a str,
     from: Option<String>,
@@ -77,12 +78,19 @@ struct ToldList<'a> {
     age_seconds: Option<i64>,
 }
 
-/// Built on a thread of its own: a large bundle makes a long answer.
+/// How an answer is written.
+type Writing = fn(&Handle, &Policy, &Status, Timestamp) -> Vec<u8>;
+
 pub(super) async fn tell(handle: &Handle) -> Answer {
+    apart(handle, json).await
+}
+
+/// Written on a thread of its own: a large bundle makes a long answer.
+pub(super) async fn apart(handle: &Handle, write: Writing) -> Answer {
     let handle = handle.clone();
     let told = tokio::task::spawn_blocking(move || {
         let (policy, status) = handle.in_force();
-        let mut body = json(&handle, &policy, &status, Timestamp::now());
+        let mut body = write(&handle, &policy, &status, Timestamp::now());
         body.push(b'\n');
         Answer::new(StatusCode::OK, JSON, body)
     });
@@ -92,12 +100,27 @@ pub(super) async fn tell(handle: &Handle) -> Answer {
 
 fn json(handle: &Handle, policy: &Policy, status: &Status, now: Timestamp) -> Vec<u8> {
     let model = policy.model();
+    let rules = |it| rule(it, model);
+    let derogations = |it| derogation(it, model, now);
+    let told = told(handle, (policy, status), now, rules, derogations);
+    serde_json::to_vec_pretty(&told).unwrap_or_default()
+}
+
+/// The answer, with rows as `rules` and `derogations` make them.
+pub(super) fn told<'a, R, D>(
+    handle: &'a Handle,
+    (policy, status): (&'a Policy, &'a Status),
+    now: Timestamp,
+    rules: impl Fn(&'a Rule) -> R,
+    derogations: impl Fn(&'a Derogation) -> D,
+) -> Told<'a, R, D> {
+    let model = policy.model();
     let tables = [
         model.rules.len(),
         model.derogations.len(),
         model.lists.len(),
     ];
-    let told = Told {
+    Told {
         name: &status.name,
         digest: &status.digest,
         loaded_at: status.loaded_at.to_string(),
@@ -117,18 +140,17 @@ fn json(handle: &Handle, policy: &Policy, status: &Status, now: Timestamp) -> Ve
             at: at.to_string(),
             findings: rejected.findings(),
         }),
-        rules: rows(&model.rules, |it| rule(it, model)),
-        derogations: rows(&model.derogations, |it| derogation(it, model, now)),
+        rules: rows(&model.rules, rules),
+        derogations: rows(&model.derogations, derogations),
         lists: rows(&model.lists, |it| list(it, status, now)),
         left_out: tables
             .map(|rows| rows.saturating_sub(MOST_ROWS))
             .iter()
             .sum(),
-    };
-    serde_json::to_vec_pretty(&told).unwrap_or_default()
+    }
 }
 
-fn rows<'a, T, R>(table: &'a [T], tell: impl Fn(&'a T) -> R) -> Vec<R> {
+pub(super) fn rows<'a, T, R>(table: &'a [T], tell: impl Fn(&'a T) -> R) -> Vec<R> {
     table.iter().take(MOST_ROWS).map(tell).collect()
 }
 
@@ -139,7 +161,7 @@ fn state(state: &State) -> ToldState {
     }
 }
 
-fn rule<'a>(rule: &'a Rule, model: &'a Model) -> ToldRule<'a> {
+pub(super) fn rule<'a>(rule: &'a Rule, model: &'a Model) -> ToldRule<'a> {
     ToldRule {
         id: &rule.id,
         effect: rule.effect.as_str(),
@@ -151,7 +173,11 @@ fn rule<'a>(rule: &'a Rule, model: &'a Model) -> ToldRule<'a> {
     }
 }
 
-fn derogation<'a>(it: &'a Derogation, model: &'a Model, now: Timestamp) -> ToldDerogation<'a> {
+pub(super) fn derogation<'a>(
+    it: &'a Derogation,
+    model: &'a Model,
+    now: Timestamp,
+) -> ToldDerogation<'a> {
     let left = it.validity.until.map(|until| now.duration_until(until));
     ToldDerogation {
         id: &it.id,

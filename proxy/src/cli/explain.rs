@@ -6,21 +6,18 @@ mod recorded;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
 use jiff::Timestamp;
 use octroi_policy::bundle::Bundle;
 use octroi_policy::decision::Verdict;
-use octroi_policy::explain::explain;
-use octroi_policy::flow::{Hello, Protocol, Source};
-use octroi_policy::name::{Authority, DomainName, Host, NameError};
-use octroi_policy::suite::Given;
-use octroi_policy::validity::Moment;
+use octroi_policy::flow::Hello;
+use octroi_policy::name::DomainName;
 
 use super::{CONFIG, IO, NO, complain, say, unreadable};
 use crate::config::{Config, PolicySource};
-use crate::dns::Resolver;
+use crate::dns::{DnsError, Resolver};
+use crate::explain::{Asked, Inquiry, Lookup, hello, instant};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -62,14 +59,6 @@ pub(super) struct Arguments {
     audit: Vec<PathBuf>,
 }
 
-/// A URL as a person types it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Asked {
-    protocol: Protocol,
-    host: Host,
-    port: u16,
-}
-
 pub(super) fn run(arguments: &Arguments) -> u8 {
     let (Some(source), Some(asked)) = (arguments.source, &arguments.url) else {
         return incident::run(arguments);
@@ -85,11 +74,46 @@ fn answer(arguments: &Arguments, source: IpAddr, asked: &Asked) -> Result<Verdic
     let config = config(arguments)?;
     let bundle = bundle(arguments, &config)?;
     let policy = super::policy(&bundle)?;
-    let given = given(arguments, source, asked, &config)?;
-    let flow = given.flow(&policy, &config.upstream.forbid);
-    let decision = policy.judge(&flow, given.at.unwrap_or_else(Timestamp::now));
-    say(explain(&policy, &flow, &decision, Some(&bundle)).trim_end());
-    Ok(decision.verdict())
+    let forbid = &config.upstream.forbid;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| failed("start", &error, IO))?;
+    let inquiry = inquiry(arguments, source, asked);
+    // The name servers that the gate would ask; at which addresses it listens is not known here.
+    let resolver = inquiry.may_resolve().then(|| Resolver::new(&config.dns));
+    let resolver = resolver.transpose();
+    let resolver = resolver.map_err(|error| failed("set the resolver up", &error, CONFIG))?;
+    let resolve = async |name: &DomainName| match &resolver {
+        Some(resolver) => resolver.resolve(name).await,
+        None => Err(DnsError::Unreachable),
+    };
+    let answered = inquiry.answer(&policy, forbid, |_, _| false, resolve);
+    let answered = runtime.block_on(answered);
+    if let Some(error) = answered.unresolved {
+        let name = answered.target();
+        complain(format_args!(
+            "note: `{name}` is judged by its name alone: {error}"
+        ));
+    }
+    say(answered.text(&policy, forbid, Some(&bundle)));
+    Ok(answered.decision.verdict())
+}
+
+fn inquiry(arguments: &Arguments, source: IpAddr, asked: &Asked) -> Inquiry {
+    Inquiry {
+        source,
+        asked: asked.clone(),
+        at: arguments.at.unwrap_or_else(Timestamp::now),
+        chain: arguments.cname.clone(),
+        addresses: arguments.address.clone(),
+        hello: arguments.sni.clone(),
+        original: arguments.original,
+        lookup: match arguments.no_resolve {
+            true => Lookup::None,
+            false => Lookup::Asked,
+        },
+    }
 }
 
 fn config(arguments: &Arguments) -> Result<Config, u8> {
@@ -110,172 +134,7 @@ fn bundle(arguments: &Arguments, config: &Config) -> Result<Bundle, u8> {
     super::bundle(path).map_err(|error| unreadable(&error))
 }
 
-fn given(
-    arguments: &Arguments,
-    source: IpAddr,
-    asked: &Asked,
-    config: &Config,
-) -> Result<Given, u8> {
-    let Asked {
-        protocol,
-        host,
-        port,
-    } = asked.clone();
-    let (mut chain, mut addresses) = (arguments.cname.clone(), arguments.address.clone());
-    let is_told = arguments.no_resolve || !chain.is_empty() || !addresses.is_empty();
-    if let (false, Some(name)) = (is_told, host.name()) {
-        (chain, addresses) = resolve(name, config)?;
-    }
-    let original = arguments.original.map(|address| address.to_canonical());
-    let protocol = match protocol {
-        Protocol::Connect if original.is_some() => Protocol::Captured,
-        protocol => protocol,
-    };
-    Ok(Given {
-        source: Source::from_address(source),
-        protocol,
-        target: host,
-        port,
-        original,
-        host: None,
-        hello: arguments.sni.clone(),
-        chain,
-        addresses,
-        at: arguments.at,
-    })
-}
-
-/// Asks the name servers that the gate would ask. A name without an answer is judged by itself,
-/// and that is said.
-fn resolve(name: &DomainName, config: &Config) -> Result<(Vec<DomainName>, Vec<IpAddr>), u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.map_err(|error| failed("start", &error, IO))?;
-    let resolver = Resolver::new(&config.dns)
-        .map_err(|error| failed("set the resolver up", &error, CONFIG))?;
-    match runtime.block_on(resolver.resolve(name)) {
-        Ok(resolution) => Ok((resolution.chain.clone(), resolution.addresses.clone())),
-        Err(error) => {
-            complain(format_args!(
-                "note: `{name}` is judged by its name alone: {error}"
-            ));
-            Ok(Default::default())
-        }
-    }
-}
-
 fn failed(what: &str, error: &std::io::Error, code: u8) -> u8 {
     complain(format_args!("error: cannot {what}: {error}"));
     code
-}
-
-fn instant(text: &str) -> Result<Timestamp, String> {
-    let moment =
-        Moment::parse(text).map_err(|_| "write a day (2026-11-23) or an RFC 3339 time".to_owned());
-    moment.map(Moment::start)
-}
-
-fn hello(text: &str) -> Result<Hello, NameError> {
-    Ok(match text {
-        "absent" => Hello::Absent,
-        "not_tls" => Hello::NotTls,
-        "malformed" => Hello::Malformed,
-        "timeout" => Hello::Timeout,
-        name => Hello::Name {
-            name: DomainName::from_unicode(name)?,
-            ech: false,
-        },
-    })
-}
-
-impl FromStr for Asked {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
-        let (protocol, default_port) = match scheme {
-            "http" => (Protocol::Http, 80),
-            "https" => (Protocol::Connect, 443),
-            _ => return Err(NameError::Character),
-        };
-        let written = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let Authority { host, port } = authority(written)?;
-        Ok(Self {
-            protocol,
-            host,
-            port: port.unwrap_or(default_port),
-        })
-    }
-}
-
-/// An authority whose host may be written in Unicode.
-fn authority(text: &str) -> Result<Authority, NameError> {
-    if text.is_ascii() {
-        return Authority::parse(text);
-    }
-    let (name, port) = text.split_once(':').unwrap_or((text, ""));
-    let name = DomainName::from_unicode(name)?;
-    if port.is_empty() {
-        Authority::parse(name.as_str())
-    } else {
-        Authority::parse(&format!("{name}:{port}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_read_as_people_type_it() {
-        for (text, protocol, host, port) in [
-            (
-                "https://outlook.office.com/inbox?x=1",
-                Protocol::Connect,
-                "outlook.office.com",
-                443,
-            ),
-            ("http://News.Example", Protocol::Http, "news.example", 80),
-            (
-                "http://news.example:8080/",
-                Protocol::Http,
-                "news.example",
-                8080,
-            ),
-            ("ssh.example:22", Protocol::Connect, "ssh.example", 22),
-            ("news.example", Protocol::Connect, "news.example", 443),
-            (
-                "https://écoles.example/",
-                Protocol::Connect,
-                "xn--coles-9ra.example",
-                443,
-            ),
-            (
-                "https://écoles.example:8443/",
-                Protocol::Connect,
-                "xn--coles-9ra.example",
-                8443,
-            ),
-            (
-                "https://[2001:db8::1]:8443/",
-                Protocol::Connect,
-                "[2001:db8::1]",
-                8443,
-            ),
-        ] {
-            let asked: Asked = text.parse().unwrap();
-            assert_eq!((asked.protocol, asked.port), (protocol, port), "{text}");
-            assert_eq!(asked.host.to_string(), host, "{text}");
-        }
-        for text in [
-            "",
-            "https://",
-            "ftp://a.example",
-            "https://user@a.example",
-            "https://0x7f.1/",
-        ] {
-            assert!(text.parse::<Asked>().is_err(), "{text}");
-        }
-    }
 }

@@ -1,7 +1,5 @@
 //! What a person sees on standard error: lines of the story, and below them, on a terminal, one that is written anew.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,7 +8,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::month::Minute;
 use crate::ledger::Ledger;
-use crate::ledger::metrics::Attempts;
+use crate::ledger::metrics::{Counts, Tally};
 
 /// A terminal that does not say how wide it is.
 const WIDTH: usize = 80;
@@ -55,15 +53,16 @@ impl Screen {
 
     /// The same, and that of each ministry.
     pub(super) fn table(&self) -> String {
-        let shown = self.shown();
-        let attempts = shown.attempts();
-        let ministries: BTreeSet<&str> = attempts.iter().map(|it| &*it.ministry).collect();
-        let row = |ministry: &&str| {
-            let of = attempts.iter().filter(|it| it.ministry == **ministry);
-            format!("\n  {ministry:<20} {}", Tally::of(of))
-        };
-        let rows: String = ministries.iter().map(row).collect();
-        format!("{}{rows}", Tally::of(&attempts))
+        let counts = self.shown().counts();
+        let mut ministries: Vec<_> = counts
+            .iter()
+            .map(|(label, counts)| (label.as_str(), counts))
+            .collect();
+        ministries.sort_unstable();
+        let rows = ministries
+            .iter()
+            .map(|(ministry, counts)| format!("\n  {ministry:<20} {}", figures(counts)));
+        format!("{}{}", sum(&counts), rows.collect::<String>())
     }
 
     /// Writes the bottom line anew, if this is a terminal.
@@ -94,47 +93,31 @@ impl Screen {
 
 impl Shown {
     fn tally(&self) -> String {
-        Tally::of(&self.attempts()).to_string()
+        sum(&self.counts())
     }
 
-    fn attempts(&self) -> Vec<Attempts> {
+    /// What became of the attempts of each ministry.
+    fn counts(&self) -> Tally {
         let ledger = self.ledger.as_ref();
-        ledger.map_or_else(Vec::new, |ledger| ledger.metrics().attempts())
+        ledger.map_or_else(Tally::new, |ledger| ledger.metrics().tallies().0)
     }
 }
 
-/// What became of attempts.
-#[derive(Debug, Default)]
-struct Tally {
-    allowed: u64,
-    observed: u64,
-    refused: u64,
-}
-
-impl Tally {
-    fn of<'a>(attempts: impl IntoIterator<Item = &'a Attempts>) -> Self {
-        let mut tally = Self::default();
-        for attempt in attempts {
-            match (attempt.verdict.as_str(), attempt.mode.as_str()) {
-                ("allow", _) => tally.allowed += attempt.count,
-                (_, "observed") => tally.observed += attempt.count,
-                _ => tally.refused += attempt.count,
-            }
+/// Those of all ministries.
+fn sum(counts: &Tally) -> String {
+    let mut all = Counts::default();
+    for counts in counts.values() {
+        for (all, count) in all.iter_mut().zip(counts) {
+            *all += count;
         }
-        tally
     }
+    figures(&all)
 }
 
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let all = grouped(self.allowed + self.observed + self.refused);
-        let figures = [self.allowed, self.observed, self.refused];
-        let [allowed, observed, refused] = figures.map(grouped);
-        write!(
-            f,
-            "{all} attempts: {allowed} allowed, {observed} observed, {refused} refused"
-        )
-    }
+fn figures(counts: &Counts) -> String {
+    let all = grouped(counts.iter().sum());
+    let [allowed, observed, refused] = counts.map(grouped);
+    format!("{all} attempts: {allowed} allowed, {observed} observed, {refused} refused")
 }
 
 /// Writes text above the bottom line, and the bottom line below it.

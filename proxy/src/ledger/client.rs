@@ -81,6 +81,20 @@ impl ClientNaming {
         })
     }
 
+    /// Whether an address may be remembered at all.
+    pub(super) fn keeps(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// Who asked at the instant `at`, in one word.
+    pub(super) fn text(&self, ip: IpAddr, at: Timestamp) -> Option<String> {
+        match self {
+            Self::Plain => Some(ip.to_string()),
+            Self::Hashed(key) => Some(hashed(key, ip, at).hash),
+            Self::None => None,
+        }
+    }
+
     /// Writes who asked into a line of the instant `at`.
     pub(super) fn name<O: Serialize>(
         &self,

@@ -11,6 +11,7 @@ use octroi_policy::flow::{Flow, Protocol};
 use prometheus::IntGauge;
 use serde::Serialize;
 
+use super::feed::Attempt;
 use super::line::{Dns, DnsAnswer, Endpoint, Event, Facts, Http, HttpRequest, Line, PolicyLine};
 use super::line::{
     LimitLine, Named, OctroiDecision, Question, Rule, Service, Tls, TlsClient, Url, UserAgent,
@@ -166,6 +167,7 @@ impl Entry {
                 let metrics = &self.ledger.metrics;
                 metrics.undecided();
                 metrics.asked(&labels, self.opened.source.address, at);
+                self.tell(Attempt::undecided((self.id, at), &self.opened, &labels));
                 if self.ledger.log.is_on() {
                     self.ledger.log.line(self.undecided_line(at));
                 }
@@ -181,11 +183,28 @@ impl Entry {
         let client = self.opened.source.address;
         metrics.asked(&labels, client, at);
         metrics.answered(policy, decision, &labels, client, at);
+        let stamp = (self.id, at);
+        let answer = (policy, decision);
+        self.tell(Attempt::decided(
+            stamp,
+            &self.opened,
+            answer,
+            &labels,
+            facts,
+        ));
         if self.ledger.log.is_on() {
             let line = self.decision_line(policy, decision, facts, at);
             self.ledger.log.line(line);
         }
         self.stage = Stage::Decided(Box::new(labels));
+    }
+
+    /// Puts the attempt into the feed, where it stands once for each time that it is counted.
+    fn tell(&self, mut attempt: Attempt) {
+        if !self.ledger.naming.keeps() {
+            attempt.client = None;
+        }
+        self.ledger.feed.push(attempt);
     }
 
     fn decision_line(

@@ -10,7 +10,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-pub(super) use facts::{Facts, LimitLine, OctroiDecision, PolicyLine, Question, protocol_word};
+pub(crate) use facts::protocol_word;
+pub(super) use facts::{Facts, LimitLine, OctroiDecision, PolicyLine, Question};
 
 use super::FlowId;
 

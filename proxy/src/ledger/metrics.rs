@@ -5,7 +5,7 @@ mod declare;
 mod policy;
 mod usage;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +16,6 @@ use octroi_policy::catalogue::Id;
 use octroi_policy::decision::{Decision, Disposition, Hit, Verdict};
 use octroi_policy::diagnostic::Severity;
 use octroi_policy::flow::EvidenceKind;
-use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, TextEncoder};
 
@@ -26,9 +25,11 @@ pub use usage::LimitUsage;
 use usage::Usages;
 
 use super::refused::Refused;
-use super::series::{Budget, Family, Label};
+pub(crate) use super::series::Label;
+use super::series::{Budget, Family};
 use super::sources::{DENIED, Sources, TRIED};
 use crate::accept_errors;
+use crate::admin::refused::Refused as Refusal;
 use crate::certificate::Outcome;
 
 /// What is shown where nobody's source asks.
@@ -49,7 +50,7 @@ const SETUP_BUCKETS: [f64; 13] = [
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
 /// Samples that exist whatever the traffic: histograms, build, process, and words of ours.
-const FIXED_SERIES: usize = 162;
+const FIXED_SERIES: usize = 170;
 
 type Counters<const N: usize> = Family<IntCounterVec, N>;
 
@@ -78,6 +79,7 @@ pub struct Metrics {
     setup_seconds: Histogram,
     upstream_errors: IntCounterVec,
     client_errors: IntCounterVec,
+    admin_refused: IntCounterVec,
     pub(super) audit_errors: IntCounter,
     pub(super) audit_lost: IntCounter,
     dns_cache: IntCounterVec,
@@ -88,18 +90,11 @@ pub struct Metrics {
     certificate_reloads: IntCounterVec,
 }
 
-/// A series of `octroi_attempts_total`, of which there are several for one ministry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempts {
-    /// Who.
-    pub ministry: String,
-    /// `allow` or `deny`.
-    pub verdict: String,
-    /// `enforced` or `observed`.
-    pub mode: String,
-    /// How many.
-    pub count: u64,
-}
+/// Attempts allowed, observed and denied.
+pub(crate) type Counts = [u64; 3];
+
+/// The counts of each ministry, or of each service.
+pub(crate) type Tally = HashMap<Label, Counts>;
 
 /// Who a flow belongs to and what it is about, as labels.
 #[derive(Clone, Debug)]
@@ -319,6 +314,7 @@ impl Metrics {
                 "Requests refused before they became a flow.",
                 &["reason"],
             )?,
+            admin_refused: admin_refused(r)?,
             audit_errors: counter(
                 r,
                 "octroi_audit_errors_total",
@@ -369,24 +365,33 @@ impl Metrics {
             .unwrap_or_default()
     }
 
-    /// Flows decided so far.
-    #[must_use]
-    pub fn attempts(&self) -> Vec<Attempts> {
-        let families = self.attempts.children.collect();
-        let series = families.iter().flat_map(|family| family.get_metric());
-        let attempts = series.map(|series| {
-            let label = |name: &str| {
-                let found = series.get_label().iter().find(|label| label.name() == name);
-                found.map_or_else(String::new, |label| label.value().to_owned())
-            };
-            Attempts {
-                ministry: label("ministry"),
-                verdict: label("verdict"),
-                mode: label("mode"),
-                count: series.get_counter().get_value() as u64,
-            }
-        });
-        attempts.collect()
+    /// What the counter of attempts says of each ministry and of each service.
+    pub(crate) fn tallies(&self) -> (Tally, Tally) {
+        let (mut ministries, mut services) = (Tally::new(), Tally::new());
+        self.attempts
+            .each(|[ministry, _, service, verdict, mode], counter| {
+                let column = match (verdict.as_str(), mode.as_str()) {
+                    ("allow", _) => 0,
+                    (_, "observed") => 1,
+                    _ => 2,
+                };
+                for (tally, label) in [(&mut ministries, ministry), (&mut services, service)] {
+                    match tally.get_mut(label) {
+                        Some(counts) => counts[column] += counter.get(),
+                        None => {
+                            let mut counts = Counts::default();
+                            counts[column] = counter.get();
+                            tally.insert(label.clone(), counts);
+                        }
+                    }
+                }
+            });
+        (ministries, services)
+    }
+
+    /// From how many different addresses each service was tried since midnight UTC, whoever they belong to.
+    pub(crate) fn machines(&self, now: Timestamp) -> HashMap<Label, u64> {
+        self.distinct_sources.by(1, now)
     }
 
     /// Shows which policy is in force.
@@ -461,6 +466,11 @@ impl Metrics {
     /// Counts a request that never became a flow.
     pub fn client_error(&self, reason: &'static str) {
         self.client_errors.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts a request to the admin listener that is not served.
+    pub fn admin_refused(&self, reason: &'static str) {
+        self.admin_refused.with_label_values(&[reason]).inc();
     }
 
     /// Records how long judging took.
@@ -654,6 +664,16 @@ fn upgrades(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
         upgrades.with_label_values(&[result]);
     }
     Ok(upgrades)
+}
+
+/// All reasons from the start, so that a first refusal is an increase.
+fn admin_refused(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let help = "Requests and connections to the admin listener that are not served.";
+    let refused = counters(registry, "octroi_admin_refused_total", help, &["reason"])?;
+    for reason in Refusal::ALL {
+        refused.with_label_values(&[reason.as_str()]);
+    }
+    Ok(refused)
 }
 
 fn count<const N: usize>(family: &Counters<N>, labels: [Label; N], by: u64) {

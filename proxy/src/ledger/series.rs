@@ -13,13 +13,13 @@ pub(super) const OTHER: Label = Label::Word("other");
 
 /// The value of a label: an id of the policy or a word of ours, never a client's text.
 #[derive(Clone, Debug)]
-pub(super) enum Label {
+pub(crate) enum Label {
     Id(Id),
     Word(&'static str),
 }
 
 impl Label {
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         match self {
             Label::Id(id) => id,
             Label::Word(word) => word,
@@ -115,7 +115,7 @@ pub(super) type Folding = &'static [&'static [usize]];
 /// A family of metrics with `N` labels.
 #[derive(Debug)]
 pub(super) struct Family<V: Children, const N: usize> {
-    pub(super) children: V,
+    children: V,
     folding: Folding,
     budget: Arc<Budget>,
     known: RwLock<HashMap<[Label; N], V::Child>>,
@@ -147,6 +147,14 @@ impl<V: Children, const N: usize> Family<V, N> {
             }
         }
         None
+    }
+
+    /// Looks at every metric there is, with its labels; no new one is made meanwhile.
+    pub(super) fn each(&self, mut look: impl FnMut(&[Label; N], &V::Child)) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for (labels, child) in known.iter() {
+            look(labels, child);
+        }
     }
 
     /// Every metric there is, with its labels.

@@ -37,7 +37,28 @@ impl Sketch {
         let register = (hash >> COUNTED) as u32;
         // The bit below the counted ones ends the count.
         let counted = (hash << CHOOSING) | 1 << (CHOOSING - 1);
-        let value = counted.leading_zeros() as u8 + 1;
+        self.raise(register, counted.leading_zeros() as u8 + 1);
+    }
+
+    /// Becomes the sketch of the members of both.
+    pub(super) fn merge(&mut self, other: &Self) {
+        match other {
+            Self::Listed(listed) => {
+                for &one in listed {
+                    self.raise(one >> 8, one as u8);
+                }
+            }
+            Self::Whole(registers) => {
+                for (register, &value) in (0..).zip(registers) {
+                    if value > 0 {
+                        self.raise(register, value);
+                    }
+                }
+            }
+        }
+    }
+
+    fn raise(&mut self, register: u32, value: u8) {
         match self {
             Self::Whole(registers) => {
                 let held = &mut registers[register as usize];
@@ -50,7 +71,7 @@ impl Sketch {
                 }
                 Err(_) => {
                     self.spread();
-                    self.insert(hash);
+                    self.raise(register, value);
                 }
             },
         }

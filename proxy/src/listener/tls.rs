@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use octroi_wire::proxy_header::Transport;
 use pingora::listeners::tls::Acceptor;
-use pingora::protocols::Ssl;
 use pingora::protocols::l4::stream::Stream as Socket;
+use pingora::protocols::{Ssl, Stream};
 use pingora::server::ShutdownWatch;
 use rustls::ServerConfig;
 use tokio::time::{Instant, timeout_at};
@@ -26,27 +27,90 @@ const EXPECTED: Fault = Fault::new(
     "This port of the proxy is reached over TLS alone. Configure it as an HTTPS proxy: `https://` before its address.",
 );
 
+/// How a connection begins that is to be over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// With a handshake.
+    Tls,
+    /// As a request in clear does: whoever sent it can read an answer.
+    Clear,
+    /// With anything else.
+    Otherwise,
+    /// Not at all.
+    Never,
+}
+
+/// Waits for the first byte and looks what it begins.
+pub(crate) async fn first(
+    stream: &mut Stream,
+    buffer: &mut BytesMut,
+    deadline: Instant,
+    shutdown: &ShutdownWatch,
+) -> Begins {
+    while buffer.is_empty() {
+        match more(stream, buffer, deadline, shutdown).await {
+            More::Bytes => {}
+            More::End | More::Late | More::Leaving => return Begins::Never,
+        }
+    }
+    match buffer.first() {
+        Some(&HANDSHAKE) => Begins::Tls,
+        Some(byte) if byte.is_ascii_uppercase() => Begins::Clear,
+        _ => Begins::Otherwise,
+    }
+}
+
+/// A handshake failed: a word of ours for it, and what the TLS library says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) reason: &'static str,
+    pub(crate) detail: Option<String>,
+}
+
+/// Makes a connection one over TLS; `buffer` was read from it already. The client's certificate, in DER, comes with it,
+/// verified, if it showed one.
+pub(crate) async fn handshake(
+    stream: Stream,
+    buffer: &[u8],
+    config: Arc<ServerConfig>,
+    deadline: Instant,
+) -> Result<(Stream, Option<Vec<u8>>), Failed> {
+    let failed = |reason| Failed {
+        reason,
+        detail: None,
+    };
+    let socket = stream.into_any().downcast::<Socket>();
+    let mut socket = socket.map_err(|_| failed("internal"))?;
+    socket.rewind(buffer);
+    let acceptor = Acceptor::from_server_config(config);
+    let stream = match timeout_at(deadline, acceptor.tls_handshake(*socket)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(why(&error)),
+        Err(_) => return Err(failed("tls-timeout")),
+    };
+    let shown = stream.get_ssl().and_then(|it| it.peer_certificate_der());
+    let shown = shown.map(<[u8]>::to_vec);
+    Ok((Box::new(stream), shown))
+}
+
 /// Waits for the first byte and looks whether it begins TLS; whether there was one.
 pub(super) async fn begins(
     client: &mut Client,
     deadline: Instant,
     shutdown: &ShutdownWatch,
 ) -> Result<bool, TurnedAway> {
-    while client.buffer.is_empty() {
-        match more(&mut client.stream, &mut client.buffer, deadline, shutdown).await {
-            More::Bytes => {}
-            More::End | More::Late | More::Leaving => return Ok(false),
-        }
-    }
-    match client.buffer.first() {
-        Some(&HANDSHAKE) => Ok(true),
-        // A request line in clear; whoever sent it can read the answer.
-        Some(byte) if byte.is_ascii_uppercase() => Err(TurnedAway {
+    match first(&mut client.stream, &mut client.buffer, deadline, shutdown).await {
+        Begins::Tls => Ok(true),
+        Begins::Never => Ok(false),
+        Begins::Clear => Err(TurnedAway {
             reason: EXPECTED.reason,
             detail: None,
             answer: Some(EXPECTED),
         }),
-        _ => Err(silently("tls-malformed", None)),
+        Begins::Otherwise => Err(silently(Failed {
+            reason: "tls-malformed",
+            detail: None,
+        })),
     }
 }
 
@@ -69,20 +133,12 @@ pub(super) async fn secure(
         visit,
         ..
     } = client;
-    let socket = stream.into_any().downcast::<Socket>();
-    let mut socket = socket.map_err(|_| silently("internal", None))?;
-    socket.rewind(&buffer);
-    let acceptor = Acceptor::from_server_config(config);
-    let stream = match timeout_at(deadline, acceptor.tls_handshake(*socket)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(failed(&error)),
-        Err(_) => return Err(silently("tls-timeout", None)),
-    };
-    let shown = stream.get_ssl().and_then(|it| it.peer_certificate_der());
-    source.certificate = shown.map(certificate::names).unwrap_or_default();
+    let secured = handshake(stream, &buffer, config, deadline).await;
+    let (stream, shown) = secured.map_err(silently)?;
+    source.certificate = shown.as_deref().map(certificate::names).unwrap_or_default();
     Ok(Client {
-        stream: Box::new(stream),
-        buffer: bytes::BytesMut::new(),
+        stream,
+        buffer: BytesMut::new(),
         address,
         source,
         balancer,
@@ -96,7 +152,7 @@ pub(super) async fn secure(
 }
 
 /// What TLS has to say of its failures has been said in alerts.
-fn silently(reason: &'static str, detail: Option<String>) -> TurnedAway {
+fn silently(Failed { reason, detail }: Failed) -> TurnedAway {
     TurnedAway {
         reason,
         detail,
@@ -106,10 +162,13 @@ fn silently(reason: &'static str, detail: Option<String>) -> TurnedAway {
 
 /// Pingora hands on the text of a failure and drops the error itself, so it is the text that is told
 /// apart; the test below holds each word to what rustls says today.
-fn failed(error: &pingora::Error) -> TurnedAway {
+fn why(error: &pingora::Error) -> Failed {
     let text = error.to_string();
     let told = text.rsplit("tls connect error: ").next().unwrap_or(&text);
-    silently(class(told), Some(told.to_owned()))
+    Failed {
+        reason: class(told),
+        detail: Some(told.to_owned()),
+    }
 }
 
 /// What rustls says, and the word for it in logs and metrics; the first that fits.

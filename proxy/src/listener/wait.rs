@@ -11,7 +11,7 @@ const READ: usize = 4 * 1024;
 
 /// What came of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum More {
+pub(crate) enum More {
     /// More bytes.
     Bytes,
     /// The end of the connection.
@@ -23,7 +23,7 @@ pub(super) enum More {
 }
 
 /// Reads more into `buffer`, until `deadline`.
-pub(super) async fn more(
+pub(crate) async fn more(
     stream: &mut Stream,
     buffer: &mut BytesMut,
     deadline: Instant,

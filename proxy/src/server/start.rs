@@ -15,7 +15,7 @@ use super::upgrade::wire::{OpenSocket, TAKES_ALL};
 use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
 use super::{BindError, Extra, LastAct, Listen, OnOpen, Process, Pulse};
 use crate::addr::OwnAddrs;
-use crate::admin;
+use crate::admin::{self, Admin, Sight};
 use crate::certificate::{self, CertificateError, Certificates};
 use crate::config::{Config, Connections, Listener};
 use crate::demo::Detour;
@@ -201,14 +201,19 @@ fn assemble(
         .metrics()
         .show_limits(usage)
         .map_err(LedgerError::from)?;
+    let sight = Sight {
+        policy: policy.clone(),
+        ledger: ledger.clone(),
+        pulse: process.pulse.clone(),
+        resolver: resolver.clone(),
+        forbid: config.upstream.forbid.clone(),
+        own: dialler.own.clone(),
+    };
+    let watching = Admin::new(admin.address(), sight);
     let mut extras: Vec<Extra> = vec![
+        Box::new(background_service("history", watching.keeper())),
         Box::new(OnOpen::new(
-            admin::service(
-                admin.address(),
-                policy.clone(),
-                ledger.clone(),
-                process.pulse.clone(),
-            ),
+            admin::service(admin.address(), watching, None),
             vec![admin],
             process.pulse.seat("admin"),
         )),

@@ -209,7 +209,7 @@ struct HelloLine<'a> {
 }
 
 /// The word for a protocol in `network.protocol` and `octroi.question.protocol`.
-pub(in crate::ledger) fn protocol_word(protocol: Protocol) -> &'static str {
+pub(crate) fn protocol_word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Connect => "connect",
         Protocol::Http => "http",
