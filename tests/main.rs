@@ -23,7 +23,6 @@ mod demo;
 mod evasion;
 mod evidence;
 mod explicit;
-mod hellos;
 mod http;
 mod incident;
 mod ledger;
