@@ -16,6 +16,7 @@ mod harness;
 mod balanced;
 mod capture;
 mod commands;
+mod console_api;
 mod crowd;
 mod dashboards;
 mod evasion;
