@@ -1,4 +1,5 @@
 mod addresses;
+mod attempts;
 mod metrics;
 mod watch;
 
