@@ -165,6 +165,8 @@ const fr = {
   "policy.age": "Âge",
   "policy.more": { one: "Montrer {count} ligne de plus", other: "Montrer les {count} autres lignes" },
 
+  "policy.leftOut": { one: "{count} ligne de plus n’est pas transmise par la passerelle", other: "{count} lignes de plus ne sont pas transmises par la passerelle" },
+
   "from.path": "lue dans",
   "from.embedded": "exemple contenu dans le programme",
   "from.state": "dernière politique valable",
@@ -379,6 +381,8 @@ const en = {
   "policy.empty": "empty",
   "policy.age": "Age",
   "policy.more": { one: "Show {count} more row", other: "Show the {count} other rows" },
+
+  "policy.leftOut": { one: "{count} more row is not sent by the gate", other: "{count} more rows are not sent by the gate" },
 
   "from.path": "read from",
   "from.embedded": "example inside the program",
