@@ -17,6 +17,7 @@ mod balanced;
 mod capture;
 mod commands;
 mod console;
+mod console_api;
 mod crowd;
 mod dashboards;
 mod evasion;

@@ -97,6 +97,7 @@ const fr = {
   "ground.forbidden-address": "adresse jamais jointe",
   "ground.evidence-outcome": "indices discordants",
   "ground.sni-outcome": "nom TLS non conforme",
+  "ground.aborted": "interrompu avant d’être jugé",
 
   "agreement.agrees": "les indices concordent",
   "agreement.unknown": "origine inconnue",
@@ -314,6 +315,7 @@ const en = {
   "ground.forbidden-address": "address never dialled",
   "ground.evidence-outcome": "evidence that disagrees",
   "ground.sni-outcome": "unfit TLS name",
+  "ground.aborted": "ended before it was judged",
 
   "agreement.agrees": "the evidence agrees",
   "agreement.unknown": "unknown origin",

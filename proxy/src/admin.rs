@@ -4,12 +4,14 @@
 //! which they come; beyond it a token or a client's certificate is asked for, or next to nothing is served. What a
 //! client sends comes back in an answer only as a string of JSON.
 
+mod access;
 mod answer;
 mod api;
 mod console;
 mod door;
 mod health;
 mod history;
+mod origin;
 mod policy;
 mod query;
 pub(crate) mod refused;
@@ -28,10 +30,13 @@ use tokio::sync::Semaphore;
 
 use crate::addr::OwnAddrs;
 use crate::certificate::Certificates;
+use crate::config::Demand;
 use crate::dns::Resolver;
 use crate::ledger::{Ledger, metrics};
 use crate::reload::{Handle, Outcome};
 use crate::server::Pulse;
+use access::{Access, Needs, Standing};
+pub use access::{Token, TokenError};
 use answer::Answer;
 use api::attempts;
 use api::explain::Explainer;
@@ -49,6 +54,7 @@ pub struct Admin {
     pulse: Pulse,
     /// Bound to loopback: names other than this machine's own are then a rebinding attack.
     is_local: bool,
+    access: Access,
     history: Arc<History>,
     explainer: Explainer,
     streams: Arc<Semaphore>,
@@ -92,9 +98,13 @@ pub struct Sight {
 }
 
 impl Admin {
-    /// What is served at `address`.
+    /// What is served at `address` to those who have the `token` or the `certificate` that is asked for.
     #[must_use]
-    pub fn new(address: SocketAddr, sight: Sight) -> Arc<Self> {
+    pub fn new(
+        address: SocketAddr,
+        (token, certificate): (Option<Arc<Token>>, Option<Demand>),
+        sight: Sight,
+    ) -> Arc<Self> {
         let Sight {
             policy,
             ledger,
@@ -103,11 +113,13 @@ impl Admin {
             forbid,
             own,
         } = sight;
+        let is_local = address.ip().is_loopback();
         Arc::new(Self {
             policy,
             ledger,
             pulse,
-            is_local: address.ip().is_loopback(),
+            is_local,
+            access: Access::new(is_local, token, certificate),
             history: Arc::new(History::new(Timestamp::now())),
             explainer: Explainer::new(resolver, forbid, own),
             streams: Arc::new(Semaphore::new(stream::MOST)),
@@ -155,7 +167,34 @@ enum Route {
     Explain,
 }
 
+/// Who may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Openness {
+    /// Everybody: what stands before the gate asks for it.
+    Health,
+    /// Beyond loopback also where nobody is asked who they are: numbers, and no name of a client.
+    Figures,
+    /// Whoever may ask to be let in: the console's own files, which say nothing, and the session.
+    Door,
+    /// Whoever may read.
+    Readers,
+}
+
+const UNGUARDED: &str = "beyond loopback this is served only with `admin.token` or `admin.tls.client_ca` in octroi.yaml";
+const CERTIFICATE: &str = "a client's certificate is needed";
+const TOKEN: &str = "the token is needed: sign in, or send it as `Authorization: Bearer`";
+const WRONG: &str = "this is not the token";
+
 impl Route {
+    fn openness(self) -> Openness {
+        match self {
+            Self::Healthy | Self::Ready => Openness::Health,
+            Self::Metrics => Openness::Figures,
+            Self::File(_) | Self::Session => Openness::Door,
+            _ => Openness::Readers,
+        }
+    }
+
     fn of(path: &str) -> Option<Self> {
         Some(match path {
             "/metrics" => Self::Metrics,
@@ -191,7 +230,7 @@ impl Admin {
     /// Answers a request.
     async fn reply(&self, head: &RequestHeader, body: &[u8], visitor: Visitor) -> Reply {
         let (method, path) = (&head.method, head.uri.path());
-        if let Some((refused, answer)) = self.refused(method, path, &head.headers) {
+        if let Some((refused, answer)) = self.refused(method, path, &head.headers, visitor) {
             self.count(refused);
             return answer.into();
         }
@@ -204,7 +243,10 @@ impl Admin {
                 Answer::refusal(path, StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
             return refusal.with(header::ALLOW, methods).into();
         }
-        match self.serve(route, head).await {
+        if let Some(answer) = self.stopped(route, path, &head.headers, visitor).await {
+            return answer.into();
+        }
+        match self.serve(route, head, body, visitor).await {
             Ok(reply) => reply,
             Err(Unreadable { param, detail }) => {
                 let param = (!param.is_empty()).then_some(&*param);
@@ -219,6 +261,7 @@ impl Admin {
         method: &Method,
         path: &str,
         headers: &HeaderMap,
+        visitor: Visitor,
     ) -> Option<(Refused, Answer)> {
         let host = headers
             .get(header::HOST)
@@ -228,14 +271,81 @@ impl Admin {
             let answer = Answer::refusal(path, status, "this listener has no such name");
             return Some((Refused::Name, answer));
         }
-        if *method == Method::POST && headers.contains_key(header::ORIGIN) {
+        if origin::is_elsewhere(method, path, headers, visitor) {
             let answer = Answer::refusal(path, StatusCode::FORBIDDEN, "not from another page");
             return Some((Refused::Page, answer));
         }
         None
     }
 
-    async fn serve(&self, route: Route, head: &RequestHeader) -> Result<Reply, Unreadable> {
+    /// What somebody is told who may not have this.
+    async fn stopped(
+        &self,
+        route: Route,
+        path: &str,
+        headers: &HeaderMap,
+        visitor: Visitor,
+    ) -> Option<Answer> {
+        let standing = self.access.standing(visitor, headers);
+        let (refused, status, detail) = match (standing, route.openness()) {
+            (Standing::In, _) | (_, Openness::Health) | (Standing::Shut, Openness::Figures) => {
+                return None;
+            }
+            (Standing::Shut, _) => (Refused::Unguarded, StatusCode::FORBIDDEN, UNGUARDED),
+            (_, Openness::Door) => return None,
+            (Standing::Out(Needs::Certificate), _) => {
+                (Refused::Stranger, StatusCode::FORBIDDEN, CERTIFICATE)
+            }
+            (Standing::Out(_), _) => (Refused::Stranger, StatusCode::UNAUTHORIZED, TOKEN),
+            (Standing::Wrong, _) => {
+                self.access.slow().await;
+                (Refused::Token, StatusCode::UNAUTHORIZED, WRONG)
+            }
+        };
+        self.count(refused);
+        let answer = Answer::refusal(path, status, detail);
+        Some(match status {
+            StatusCode::UNAUTHORIZED => {
+                answer.with(header::WWW_AUTHENTICATE, "Bearer realm=\"octroi\"")
+            }
+            _ => answer,
+        })
+    }
+
+    /// Who has a session, begins one or ends it.
+    async fn session(&self, head: &RequestHeader, body: &[u8], visitor: Visitor) -> Answer {
+        let needs = self.access.needs(visitor);
+        match (&head.method, needs) {
+            (&Method::DELETE, _) => {
+                let cookie = self.access.sign_out(visitor, &head.headers);
+                Answer::empty(StatusCode::NO_CONTENT).with(header::SET_COOKIE, &cookie)
+            }
+            (&Method::POST, Needs::Token) => match self.access.sign_in(body, visitor) {
+                Some(cookie) => {
+                    Answer::empty(StatusCode::NO_CONTENT).with(header::SET_COOKIE, &cookie)
+                }
+                None => {
+                    self.access.slow().await;
+                    self.count(Refused::Token);
+                    Answer::problem(StatusCode::FORBIDDEN, WRONG, None)
+                }
+            },
+            (&Method::POST, _) => Answer::empty(StatusCode::NO_CONTENT),
+            _ => {
+                let standing = self.access.standing(visitor, &head.headers);
+                let open = standing == Standing::In;
+                Answer::json(&serde_json::json!({ "needs": needs.as_str(), "open": open }))
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        route: Route,
+        head: &RequestHeader,
+        body: &[u8],
+        visitor: Visitor,
+    ) -> Result<Reply, Unreadable> {
         let query = || Query::parse(head.uri.query().unwrap_or_default());
         Ok(match route {
             Route::Metrics => Answer::new(
@@ -251,9 +361,7 @@ impl Admin {
             Route::PolicyFull => policy::tell(&self.policy).await,
             Route::Reload => self.reload().await,
             Route::File(position) => console::serve(position, &head.headers),
-            Route::Session => {
-                Answer::json(&serde_json::json!({ "needs": "nothing", "open": true }))
-            }
+            Route::Session => self.session(head, body, visitor).await,
             Route::Attempts => attempts::tell(&query()?, &self.policy, &self.ledger)?,
             Route::Policy => api::policy::tell(&self.policy).await,
             Route::History => api::history::tell(&self.history, &self.policy, &self.ledger).await,

@@ -6,7 +6,6 @@
 
 mod load;
 mod names;
-mod watch;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,10 +18,10 @@ use rustls::ServerConfig;
 
 pub use load::{CertificateError, Loaded, load};
 pub use names::names;
-pub use watch::Watch;
 
 use crate::config::Tls;
 use crate::ledger::Ledger;
+use crate::reload::on_disk::OnDisk;
 
 /// What is in force on one listener.
 pub struct Certificates {
@@ -117,11 +116,6 @@ impl Certificates {
         self.config.load_full()
     }
 
-    /// Every file it comes from.
-    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.files.paths()
-    }
-
     /// Reads the files anew and puts them in force if they are good at the instant `now`.
     pub fn reload(&self, now: Timestamp) -> Outcome {
         let loaded = load(&self.files);
@@ -186,6 +180,20 @@ fn announce(listener: &Id, loaded: &Loaded, now: Timestamp) {
     tracing::info!(%listener, not_after = %loaded.not_after, "certificate in force");
     for finding in loaded.findings(now) {
         tracing::warn!(%listener, "{finding}");
+    }
+}
+
+impl OnDisk for Certificates {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.paths().cloned().collect()
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        Self::is_due(self, now)
+    }
+
+    fn read_anew(&self, now: Timestamp) {
+        self.reload(now);
     }
 }
 

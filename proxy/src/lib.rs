@@ -20,7 +20,8 @@
 //! Around it: [`server`] (the process, from its sockets to its orderly end), [`systemd`] (what the service manager is
 //! told), [`gate`](mod@gate) (what all connections share), [`reload`] (bundle to policy, swapped in whole), [`state`]
 //! (what is remembered over a restart), [`tunnels`] (the open ones, judged again when the policy or its dates change),
-//! [`admin`] (metrics, health, the policy in force, reload), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
+//! [`admin`] (metrics, health, the policy in force, reload, the console), [`explain`] (a person's question, answered as the
+//! wire would), [`config`] (`octroi.yaml`), [`addr`] (addresses by the part
 //! they play), [`cli`] (the commands), and `accept_errors` (connections that the kernel would not hand over).
 //!
 //! # What is not here

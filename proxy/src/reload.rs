@@ -7,6 +7,7 @@ mod bundle;
 mod finding;
 pub(crate) mod fingerprint;
 mod first;
+pub(crate) mod on_disk;
 pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

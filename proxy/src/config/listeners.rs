@@ -157,7 +157,7 @@ pub(super) struct Typed {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct TypedTls {
+pub(super) struct TypedTls {
     certificate: Text,
     key: Text,
     client_ca: Option<Text>,
@@ -239,7 +239,7 @@ fn alone(typed: &Typed, sense: &mut Sense<'_>) {
     }
 }
 
-fn tls(typed: &TypedTls, sense: &mut Sense<'_>) -> Tls {
+pub(super) fn tls(typed: &TypedTls, sense: &mut Sense<'_>) -> Tls {
     let demand = sense.word(
         "client_certificate",
         typed.client_certificate.as_ref(),

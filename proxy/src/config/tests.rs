@@ -18,7 +18,7 @@ upstream: { connect_timeout: 3s, forbid: [private, metadata], allow_internal: [1
 limits: { connections: 5000, per_source: 10, metric_series: 1000, flows: { per_source: 100, per_workload: none, ministries: { culture: 4000 }, workloads: { culture/bureautique: 2000, paie: none } }, new_flows: { per_ministry: 500, burst: 10s }, head: 16KiB, client_hello: 32KiB, handshake_timeout: 3s, head_timeout: 1s, hello_timeout: 2s, idle_timeout: 30m }
 audit: { path: logs/audit.jsonl, client_address: keyed-hash, key: audit.key, on_failure: serve, rotate: 1GiB, keep: 180 }
 drain_timeout: 30s
-admin: { address: "127.0.0.1:0" }
+admin: { address: "127.0.0.1:0", token: admin.token, tls: { certificate: tls/admin.pem, key: /run/admin.key, client_ca: tls/watchers.pem } }
 pac: { proxies: ["Proxy.example.:3128", "[2001:db8::1]:3128"], direct: [.rie.gouv.fr, "*.below.example", alone.example, 10.0.0.0/8, "2001:db8::7"] }
 "#;
 
@@ -116,7 +116,21 @@ fn every_key_is_read() {
     assert_eq!(config.audit.rotation, Some(rotation));
     assert_eq!(config.audit.on_failure, OnFailure::Serve);
     assert_eq!(config.drain_timeout, Duration::from_secs(30));
-    assert_eq!(config.admin.address.port(), 0);
+    let admin = Admin {
+        address: "127.0.0.1:0".parse().unwrap(),
+        token: Some("/etc/octroi/admin.token".into()),
+        tls: Some(Tls {
+            certificate: "/etc/octroi/tls/admin.pem".into(),
+            key: "/run/admin.key".into(),
+            clients: Some(ClientCertificates {
+                authorities: "/etc/octroi/tls/watchers.pem".into(),
+                demand: Demand::Required,
+                revoked: None,
+            }),
+        }),
+    };
+    assert!(admin.is_guarded());
+    assert_eq!(config.admin, admin);
     let proxies: Vec<_> = config.pac.proxies.iter().map(ToString::to_string).collect();
     assert_eq!(proxies, ["proxy.example:3128", "[2001:db8::1]:3128"]);
     let direct: Vec<_> = config.pac.direct.iter().map(ToString::to_string).collect();
@@ -159,6 +173,7 @@ fn a_bogus_key_in_any_table_is_refused() {
         "audit: { bogus: 1 }",
         "upgrade: { bogus: 1 }",
         "admin: { bogus: 1 }",
+        "admin: { tls: { certificate: c, key: k, bogus: 1 } }",
         "pac: { bogus: 1 }",
         "bogus: 1",
     ] {
@@ -413,7 +428,7 @@ fn without_a_file_nothing_leaves_this_machine_unasked() {
             .iter()
             .all(|listener| listener.address.ip().is_loopback())
     );
-    assert!(config.admin.address.ip().is_loopback());
+    assert!(config.admin.address.ip().is_loopback() && !config.admin.is_guarded());
     assert_eq!(config.policy, PolicySource::Embedded);
 }
 

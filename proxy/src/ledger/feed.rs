@@ -49,6 +49,8 @@ pub(crate) struct Attempt {
     pub(crate) protocol: Protocol,
     pub(crate) verdict: Verdict,
     pub(crate) mode: Enforcement,
+    /// The word for the weightiest ground of a denial; as in the log.
+    pub(crate) reason: Option<&'static str>,
     pub(crate) rule: Option<Id>,
     pub(crate) derogation: Option<Id>,
     /// The deciding piece, where it is not the target.
@@ -80,6 +82,7 @@ impl Attempt {
             provider: decision.provider().map(|ix| policy.provider(ix).id.clone()),
             verdict,
             mode,
+            reason: decision.ground().map(|ground| ground.as_str()),
             rule: rule.map(|ix| policy.rule(ix).id.clone()),
             derogation: decision
                 .derogation()
@@ -115,6 +118,7 @@ impl Attempt {
             protocol: opened.protocol,
             verdict: Verdict::Deny,
             mode: Enforcement::Enforced,
+            reason: Some("aborted"),
             rule: None,
             derogation: None,
             evidence: None,

@@ -635,4 +635,5 @@ async fn a_revoked_tunnel_is_closed_by_its_rule_and_not_counted_again() {
     assert_eq!(attempts.values().sum::<u64>(), 1);
 }
 
+mod attempts;
 mod watch;

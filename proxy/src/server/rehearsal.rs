@@ -108,7 +108,11 @@ codes! {
     UpgradePath = "upgrade-path",
     /// More connections than descriptors carry.
     TooManyConnections = "too-many-connections",
-    /// The admin pages ask nobody who they are.
+    /// The token of the admin listener cannot be used.
+    AdminToken = "admin-token",
+    /// The token of the admin listener goes over the network in clear.
+    AdminTokenInClear = "admin-token-in-clear",
+    /// The admin listener is within reach of others and asks nobody who they are.
     AdminReachable = "admin-reachable",
     /// An exception opens the gate's own machine.
     OwnMachineOpen = "own-machine-open",
@@ -127,6 +131,7 @@ pub(crate) fn rehearse(config: &Config) -> Vec<Finding> {
         found.push(of_resolver(StartError::Resolver(error)));
     }
     found.extend(files::certificates(config));
+    found.extend(files::token(config));
     found.extend(files::state(config));
     found.extend(files::upgrade(config));
     found.extend(sockets(config));

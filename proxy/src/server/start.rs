@@ -15,9 +15,9 @@ use super::upgrade::wire::{OpenSocket, TAKES_ALL};
 use super::upgrade::{Arrival, ArrivalError, DoorError, Inherited, Place};
 use super::{BindError, Extra, Listen, OnOpen, Process};
 use crate::addr::OwnAddrs;
-use crate::admin::{self, Admin, Sight};
-use crate::certificate::{self, CertificateError, Certificates};
-use crate::config::{Config, Connections, Listener};
+use crate::admin::{self, Admin, Sight, Token, TokenError};
+use crate::certificate::{CertificateError, Certificates};
+use crate::config::{Config, Connections, Listener, Tls};
 use crate::dns::Resolver;
 use crate::gate::Gate;
 use crate::ledger::metrics::LimitUsage;
@@ -25,6 +25,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::limits::{Admission, connections_for, raise_descriptors};
 use crate::listener::Bound;
 use crate::refusals::Refusals;
+use crate::reload::on_disk::{self, OnDisk};
 use crate::reload::{self, Fault, NoPolicy, Origin, Rejected, Watch};
 use crate::shares::Shares;
 use crate::state::State;
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The gate that runs does not hand over.
     #[error("error: {0}")]
     Arrival(#[from] ArrivalError),
+    /// The token of the admin listener cannot be used.
+    #[error("error: cannot use the token of the admin listener: {0}")]
+    Token(#[from] TokenError),
     /// The certificate files of a listener cannot be used.
     #[error("error: the listener `{listener}` cannot speak TLS: {error}")]
     Certificate {
@@ -73,6 +77,7 @@ impl StartError {
             Self::Policy(none) if none.rejected.fault() == Fault::Bundle => 78,
             Self::OnlyAnEarlierPolicy(rejected) if rejected.fault() == Fault::Bundle => 78,
             Self::Certificate { error, .. } => error.exit_code(),
+            Self::Token(error) => error.exit_code(),
             Self::Policy(_)
             | Self::OnlyAnEarlierPolicy(_)
             | Self::Ledger(_)
@@ -139,6 +144,8 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
         ledger,
         policy,
         certificates,
+        of_admin,
+        token,
         resolver,
         connections,
     } = prepare(&config)?;
@@ -174,11 +181,12 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
         forbid: config.upstream.forbid.clone(),
         own: dialler.own.clone(),
     };
-    let watching = Admin::new(admin.address(), sight);
+    let asked_for = (token.clone(), config.admin.client_certificate());
+    let watching = Admin::new(admin.address(), asked_for, sight);
     let mut extras: Vec<Extra> = vec![
         Box::new(background_service("history", watching.keeper())),
         Box::new(OnOpen::new(
-            admin::service(admin.address(), watching, None),
+            admin::service(admin.address(), watching, of_admin.clone()),
             vec![admin],
             process.pulse.seat("admin"),
         )),
@@ -187,12 +195,12 @@ fn assemble(config: Config, arrival: &mut Option<Arrival>) -> Result<Ready, Star
             Watch::new(policy.clone(), process.notifier.clone()),
         )),
     ];
-    let shown: Vec<_> = bound
-        .iter()
-        .filter_map(|it| it.certificates.clone())
-        .collect();
-    if !shown.is_empty() {
-        let watch = certificate::Watch::new(shown);
+    let shown = bound.iter().filter_map(|it| it.certificates.clone());
+    let shown = shown.chain(of_admin).map(|it| it as Arc<dyn OnDisk>);
+    let secrets = token.map(|it| it as Arc<dyn OnDisk>);
+    let files: Vec<_> = shown.chain(secrets).collect();
+    if !files.is_empty() {
+        let watch = on_disk::Watch::new(files);
         extras.push(Box::new(background_service("certificates", watch)));
     }
     let (stop, _) = watch::channel(None);
@@ -252,6 +260,10 @@ struct Prepared {
     policy: reload::Handle,
     /// Those of each listener, in their order.
     certificates: Vec<Option<Arc<Certificates>>>,
+    /// Those of the admin listener.
+    of_admin: Option<Arc<Certificates>>,
+    /// The token of those who may read there.
+    token: Option<Arc<Token>>,
     resolver: Resolver,
     /// Client connections at once.
     connections: usize,
@@ -266,8 +278,16 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let state = state.map(|path| State::open(path, &ledger));
     let policy = reload::Handle::start(config.policy.clone(), state, ledger.clone())
         .map_err(StartError::Policy)?;
-    let shown = config.listeners.iter().map(|it| certificates(it, &ledger));
+    let shown = config.listeners.iter();
+    let shown = shown.map(|it| certificates(&it.name, it.tls.as_ref(), &ledger));
+    let of_admin = certificates(&Id::from(ADMIN), config.admin.tls.as_ref(), &ledger)?;
     let certificates = shown.collect::<Result<_, _>>()?;
+    let token = config
+        .admin
+        .token
+        .as_deref()
+        .map(Token::start)
+        .transpose()?;
     let resolver = Resolver::new(&config.dns).map_err(StartError::Resolver)?;
     for Finding { message, help, .. } in rehearsal::advice(config, descriptors) {
         tracing::warn!(help, "{message}");
@@ -276,13 +296,15 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         ledger,
         policy,
         certificates,
+        of_admin,
+        token,
         resolver,
         connections: connections(config, descriptors),
     })
 }
 
 /// The admin listener among the sockets: no listener of the file can have this name.
-const ADMIN: &str = "/admin";
+pub(super) const ADMIN: &str = "/admin";
 
 /// The socket that the gate before this one has, else a new one.
 fn open(
@@ -342,13 +364,13 @@ fn listen(
 }
 
 fn certificates(
-    listener: &Listener,
+    name: &Id,
+    tls: Option<&Tls>,
     ledger: &Ledger,
 ) -> Result<Option<Arc<Certificates>>, StartError> {
-    let Some(tls) = &listener.tls else {
+    let Some(tls) = tls else {
         return Ok(None);
     };
-    let name = &listener.name;
     let shown = Certificates::start(name.clone(), tls.clone(), ledger.clone());
     shown.map(Some).map_err(|error| StartError::Certificate {
         listener: name.clone(),
@@ -375,7 +397,9 @@ fn announce(bound: &[Bound], admin: &Listen, connections: usize, config: &Config
         let mode = listener.mode.as_str();
         tracing::info!(listener = %listener.name, %address, mode, tls, behind_balancer, "listening");
     }
-    tracing::info!(address = %admin.address(), "administration: /metrics, /-/healthy, /-/ready, /-/policy, /-/reload");
+    let tls = config.admin.tls.is_some();
+    let asks = config.admin.is_guarded();
+    tracing::info!(address = %admin.address(), tls, asks, "administration: the console at /, /metrics, /-/healthy, /-/ready, /-/policy, /-/reload");
     let limits = &config.limits;
     tracing::info!(
         connections,

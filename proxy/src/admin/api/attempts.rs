@@ -105,6 +105,7 @@ pub(in crate::admin) struct ToldAttempt<'a> {
     protocol: &'static str,
     verdict: &'static str,
     mode: &'static str,
+    reason: Option<&'static str>,
     rule: Option<&'a str>,
     derogation: Option<&'a str>,
     evidence: Option<Evidence>,
@@ -147,6 +148,7 @@ impl<'a> ToldAttempt<'a> {
             protocol: protocol_word(attempt.protocol),
             verdict: attempt.verdict.as_str(),
             mode: attempt.mode.as_str(),
+            reason: attempt.reason,
             rule: attempt.rule.as_deref(),
             derogation: attempt.derogation.as_deref(),
             evidence: evidence.map(|(kind, value)| Evidence {

@@ -16,7 +16,7 @@ pub(in crate::server) fn advice(config: &Config, descriptors: usize) -> Vec<Find
     let mut found = Vec::new();
     found.extend(connections(config, descriptors));
     found.extend(admin(config));
-    found.extend(key(config));
+    found.extend(secrets(config));
     found.extend(rotation(config));
     found.extend(exceptions(config));
     found.extend(pac(config));
@@ -48,20 +48,49 @@ fn connections(config: &Config, descriptors: usize) -> Option<Finding> {
 
 fn admin(config: &Config) -> Option<Finding> {
     let address = config.admin.address;
-    let message =
-        format!("{address} can be reached from other machines, and asks nobody who they are");
-    let help = "listen on 127.0.0.1 or [::1], or let the firewall pass Prometheus alone";
     let at = At::key("admin.address");
-    (!address.ip().is_loopback()).then(|| warning(Code::AdminReachable, at, message, help))
+    if address.ip().is_loopback() {
+        return None;
+    }
+    if !config.admin.is_guarded() {
+        let message = format!(
+            "{address} can be reached from other machines, and asks nobody who they are: only /metrics, /-/healthy and /-/ready are served"
+        );
+        let help = "write `token: PATH` or `tls: { client_ca: PATH, … }` for the console, or listen on 127.0.0.1 or [::1]";
+        return Some(warning(Code::AdminReachable, at, message, help));
+    }
+    let message =
+        format!("the token of `admin` goes to {address} in clear: who listens on the way has it");
+    let help = "write `tls: { certificate: PATH, key: PATH }` under `admin`, or listen on 127.0.0.1 or [::1]";
+    let in_clear = config.admin.tls.is_none();
+    in_clear.then(|| {
+        warning(
+            Code::AdminTokenInClear,
+            At::key("admin.token"),
+            message,
+            help,
+        )
+    })
 }
 
-fn key(config: &Config) -> Option<Finding> {
-    let ClientAddress::KeyedHash { key } = &config.audit.client_address else {
-        return None;
+/// Secrets that are none.
+fn secrets(config: &Config) -> impl Iterator<Item = Finding> {
+    let key = match &config.audit.client_address {
+        ClientAddress::KeyedHash { key } => Some(("audit.key", key)),
+        _ => None,
     };
-    let message = format!("everybody on this machine can read `{}`", key.display());
-    let help = "take that right away: `chmod o-r`";
-    is_key_exposed(key).then(|| warning(Code::KeyReadable, At::key("audit.key"), message, help))
+    let token = config
+        .admin
+        .token
+        .as_ref()
+        .map(|path| ("admin.token", path));
+    let exposed = key.into_iter().chain(token);
+    let exposed = exposed.filter(|(_, path)| is_key_exposed(path));
+    exposed.map(|(at, path)| {
+        let message = format!("everybody on this machine can read `{}`", path.display());
+        let help = "take that right away: `chmod o-r`";
+        warning(Code::KeyReadable, At::key(at), message, help)
+    })
 }
 
 fn rotation(config: &Config) -> Option<Finding> {

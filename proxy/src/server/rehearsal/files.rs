@@ -3,44 +3,72 @@
 use std::io::ErrorKind;
 
 use jiff::Timestamp;
+use octroi_policy::catalogue::Id;
 use octroi_policy::diagnostic::Severity;
 
 use super::{At, Code, Finding, StartError, error, whoami};
+use crate::admin::{Token, TokenError};
 use crate::certificate::{CertificateError, Certificates};
-use crate::config::{Config, Listener, Tls};
+use crate::config::{Config, Tls};
+use crate::server::start::ADMIN;
 use crate::server::upgrade::{DoorError, Place};
 use crate::state::State;
 
 /// What is wrong with the certificate files of each listener, and what should be known of them.
 pub(super) fn certificates(config: &Config) -> Vec<Finding> {
-    let shown = |listener: &Listener| listener.tls.clone().map(|tls| (listener.clone(), tls));
-    let tried = config.listeners.iter().filter_map(shown);
+    let listeners = config.listeners.iter();
+    let all = listeners.map(|it| (it.name.clone(), it.tls.as_ref()));
+    let all = all.chain([(Id::from(ADMIN), config.admin.tls.as_ref())]);
+    let tried = all.filter_map(|(name, tls)| Some((name, tls?)));
     tried
         .flat_map(
-            |(listener, tls)| match Certificates::rehearse(&tls, Timestamp::now()) {
-                Ok(doubts) => doubts
-                    .iter()
-                    .map(|doubt| doubtful(&listener, doubt))
-                    .collect(),
-                Err(error) => vec![unusable(&listener, &tls, error)],
+            |(name, tls)| match Certificates::rehearse(tls, Timestamp::now()) {
+                Ok(doubts) => doubts.iter().map(|doubt| doubtful(&name, doubt)).collect(),
+                Err(error) => vec![unusable(&name, tls, error)],
             },
         )
         .collect()
 }
 
-fn doubtful(listener: &Listener, doubt: &str) -> Finding {
+/// A key of a listener, or of the admin listener.
+fn key_at(name: &Id, key: &'static str) -> At {
+    match &**name {
+        ADMIN => At::Key(format!("admin.{key}")),
+        _ => At::Listener(name.clone(), key),
+    }
+}
+
+/// What is wrong with the token of the admin listener.
+pub(super) fn token(config: &Config) -> Option<Finding> {
+    let failed = Token::rehearse(config.admin.token.as_deref()?).err()?;
+    let help = match &failed {
+        TokenError::Unreadable { error, .. } if error.kind() != ErrorKind::NotFound => {
+            format!("let the gate's user read it; this was tried as {}", whoami())
+        }
+        _ => "make one: (umask 077; head -c 32 /dev/urandom | base64 > TOKEN), and let the gate's user read it".to_owned(),
+    };
+    let failed = StartError::Token(failed);
+    Some(error(
+        Code::AdminToken,
+        At::key("admin.token"),
+        &failed,
+        help,
+    ))
+}
+
+fn doubtful(name: &Id, doubt: &str) -> Finding {
     Finding {
         code: Code::CertificateDoubtful,
         severity: Severity::Warning,
-        at: At::Listener(listener.name.clone(), "tls.certificate"),
+        at: key_at(name, "tls.certificate"),
         message: doubt.to_owned(),
         help: "put new files in place: they are read when they change, without a restart"
             .to_owned(),
     }
 }
 
-fn unusable(listener: &Listener, tls: &Tls, failed: CertificateError) -> Finding {
-    let at = At::Listener(listener.name.clone(), key_of(tls, &failed));
+fn unusable(name: &Id, tls: &Tls, failed: CertificateError) -> Finding {
+    let at = key_at(name, key_of(tls, &failed));
     let help = match &failed {
         CertificateError::Unreadable { error, .. } if error.kind() == ErrorKind::NotFound => {
             "put the file there, or name the one that is".to_owned()
@@ -57,7 +85,7 @@ fn unusable(listener: &Listener, tls: &Tls, failed: CertificateError) -> Finding
         _ => "give it as PEM: `openssl x509 -in FILE -noout -text` shows a certificate".to_owned(),
     };
     let failed = StartError::Certificate {
-        listener: listener.name.clone(),
+        listener: name.clone(),
         error: failed,
     };
     error(Code::Certificate, at, &failed, help)

@@ -47,6 +47,27 @@ fn what_starts_and_should_not_be_so_is_advice() {
             vec![(Code::AdminReachable, key("admin.address"))],
         ),
         ("admin: { address: '[::1]:9128' }", 1024, vec![]),
+        ("admin: { token: t }", 1024, vec![]),
+        (
+            "admin: { address: '0.0.0.0:9128', token: t }",
+            1024,
+            vec![(Code::AdminTokenInClear, key("admin.token"))],
+        ),
+        (
+            "admin: { address: '0.0.0.0:9128', token: t, tls: { certificate: c, key: k } }",
+            1024,
+            vec![],
+        ),
+        (
+            "admin: { address: '0.0.0.0:9128', tls: { certificate: c, key: k } }",
+            1024,
+            vec![(Code::AdminReachable, key("admin.address"))],
+        ),
+        (
+            "admin: { address: '0.0.0.0:9128', tls: { certificate: c, key: k, client_ca: a, client_certificate: optional } }",
+            1024,
+            vec![],
+        ),
         (
             "pac: { proxies: ['proxy.example:3128', 'proxy.example:8080'] }",
             1024,
@@ -228,4 +249,60 @@ fn each_way_to_fail_has_its_help() {
 mod libc_errno {
     pub(super) const EACCES: i32 = 13;
     pub(super) const EADDRNOTAVAIL: i32 = 99;
+}
+
+#[test]
+fn the_token_and_the_certificates_of_the_admin_listener_are_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let text = format!(
+        "admin: {{ address: '127.0.0.1:0', token: {0}/token }}
+listeners: [{{ name: a, mode: explicit, address: '127.0.0.1:0' }}]",
+        dir.path().display()
+    );
+    let mut config = config(&text);
+    let token = path("token");
+    let found = rehearse(&config);
+    assert_eq!(
+        (found[0].code, &found[0].at),
+        (Code::AdminToken, &At::key("admin.token"))
+    );
+    assert!(found[0].message.contains("cannot read `"), "{found:?}");
+    for (wrong, words) in [
+        ("short\n".to_owned(), "holds 5 characters"),
+        ("x".repeat(2000), "holds 1025 characters"),
+        (format!("{} {}", "x".repeat(32), "x"), "in one line"),
+        (format!("{}é", "x".repeat(32)), "ASCII"),
+    ] {
+        std::fs::write(&token, &wrong).unwrap();
+        std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        let found = rehearse(&config);
+        assert_eq!(
+            found.iter().map(|it| it.code).collect::<Vec<_>>(),
+            [Code::AdminToken]
+        );
+        assert!(found[0].message.contains(words), "{found:?}");
+        assert!(!found[0].message.contains("xxx"), "it is never shown");
+        // The very words of the start.
+        let failed = StartError::Token(crate::admin::Token::start(&token).unwrap_err());
+        assert_eq!(failed.exit_code(), 78);
+        assert_eq!(failed.to_string(), format!("error: {}", found[0].message));
+    }
+    std::fs::write(&token, format!("{}\n", "x".repeat(32))).unwrap();
+    assert_eq!(codes(&config), []);
+    std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(codes(&config), [Code::KeyReadable]);
+
+    config.admin.token = None;
+    config.admin.tls = Some(crate::config::Tls {
+        certificate: path("none.pem"),
+        key: path("none.key"),
+        clients: None,
+    });
+    let found = rehearse(&config);
+    assert_eq!(
+        (found[0].code, &found[0].at),
+        (Code::Certificate, &At::key("admin.tls.certificate"))
+    );
 }

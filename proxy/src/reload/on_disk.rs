@@ -1,6 +1,7 @@
-//! Notices that certificates changed: as for a bundle, at once by the kernel's word, within seconds by
-//! looking, and on SIGHUP.
+//! Notices that files beside the bundle changed, such as certificates: as for a bundle, at once by the kernel's word,
+//! within seconds by looking, and on SIGHUP.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,39 +13,53 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::Certificates;
-use crate::reload::fingerprint::Fingerprint;
-use crate::reload::watch::{POLL, hung_up, settle, watcher};
+use super::fingerprint::Fingerprint;
+use super::watch::{POLL, hung_up, settle, watcher};
 
-/// Keeps what listeners show the one on disk; runs as a background service.
+/// Something that is made of files.
+pub(crate) trait OnDisk: Debug + Send + Sync {
+    /// All of them.
+    fn paths(&self) -> Vec<PathBuf>;
+
+    /// Whether they have to be read anew at the instant `now` although they did not change.
+    fn is_due(&self, _now: Timestamp) -> bool {
+        false
+    }
+
+    /// Reads them anew.
+    fn read_anew(&self, now: Timestamp);
+}
+
+/// Keeps what is in force the one on disk; runs as a background service.
 #[derive(Debug)]
-pub struct Watch {
-    all: Vec<Arc<Certificates>>,
+pub(crate) struct Watch {
+    all: Vec<Arc<dyn OnDisk>>,
 }
 
 impl Watch {
     /// Watches the files of `all`.
-    #[must_use]
-    pub fn new(all: Vec<Arc<Certificates>>) -> Self {
+    pub(crate) fn new(all: Vec<Arc<dyn OnDisk>>) -> Self {
         Self { all }
     }
 
     /// Runs until `stop` completes.
-    pub async fn run(&self, stop: impl Future<Output = ()>) {
+    async fn run(&self, stop: impl Future<Output = ()>) {
         tokio::pin!(stop);
         let changed = Arc::new(Notify::new());
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let paths: Vec<PathBuf> = self.all.iter().flat_map(|it| it.paths().cloned()).collect();
+        let paths: Vec<PathBuf> = self.all.iter().flat_map(|it| it.paths()).collect();
         let mut watching = watcher(&paths, Arc::clone(&changed)).ok();
         if watching.is_none() {
-            tracing::warn!("certificates cannot be watched: changes are noticed within {POLL:?}");
+            tracing::warn!(
+                "certificates and tokens cannot be watched: changes are noticed within {POLL:?}"
+            );
         }
         // Whatever changed between the start and the first watch is found by this look.
         let mut seen = vec![Fingerprint::default(); self.all.len()];
         let mut asked = false;
         loop {
-            for (certificates, seen) in self.all.iter().zip(&mut seen) {
-                *seen = look(certificates, *seen, asked).await;
+            for (files, seen) in self.all.iter().zip(&mut seen) {
+                *seen = look(files, *seen, asked).await;
             }
             asked = false;
             let due = Instant::now() + POLL;
@@ -62,15 +77,15 @@ impl Watch {
     }
 }
 
-/// Reloads one listener's files if they changed, or have come of age, or somebody asks for it.
-async fn look(certificates: &Arc<Certificates>, seen: Fingerprint, asked: bool) -> Fingerprint {
-    let certificates = Arc::clone(certificates);
+/// Reads some files anew if they changed, or have come of age, or somebody asks for it.
+async fn look(files: &Arc<dyn OnDisk>, seen: Fingerprint, asked: bool) -> Fingerprint {
+    let files = Arc::clone(files);
     let looking = tokio::task::spawn_blocking(move || {
-        let found = Fingerprint::of_all(certificates.paths());
+        let found = Fingerprint::of_all(&files.paths());
         let now = Timestamp::now();
-        let is_due = certificates.is_due(now);
+        let is_due = files.is_due(now);
         if asked || is_due || found != seen {
-            certificates.reload(now);
+            files.read_anew(now);
         }
         found
     });
