@@ -1,5 +1,6 @@
 //! The console in a real browser, on a real gate, under real traffic.
 
+mod access;
 mod everybody;
 mod hostile;
 mod live;

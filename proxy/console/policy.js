@@ -27,6 +27,7 @@ export function write() {
   findings(known);
   fill(byId("policy-rules"), rules(known));
   fill(byId("policy-lists"), lists(known));
+  fill(byId("policy-left"), known.left_out ? say("policy.leftOut", { count: known.left_out }) : null);
 }
 
 /** Writes what is new, unless somebody is at it. */
@@ -117,5 +118,5 @@ function bounded(what, caption, columns, rows) {
     shown[what] += 10 * ROWS;
     write();
   });
-  return [table(caption, columns, rows.slice(0, shown[what]), { class: "roomy" }), left > 0 ? more : null];
+  return [table(caption, columns, rows.slice(0, shown[what]), { class: what === "rules" ? "roomy" : what }), left > 0 ? more : null];
 }

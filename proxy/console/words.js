@@ -97,6 +97,7 @@ const fr = {
   "ground.forbidden-address": "adresse jamais jointe",
   "ground.evidence-outcome": "indices discordants",
   "ground.sni-outcome": "nom TLS non conforme",
+  "ground.aborted": "interrompu avant d’être jugé",
 
   "agreement.agrees": "les indices concordent",
   "agreement.unknown": "origine inconnue",
@@ -164,6 +165,8 @@ const fr = {
   "policy.empty": "vide",
   "policy.age": "Âge",
   "policy.more": { one: "Montrer {count} ligne de plus", other: "Montrer les {count} autres lignes" },
+
+  "policy.leftOut": { one: "{count} ligne de plus n’est pas transmise par la passerelle", other: "{count} lignes de plus ne sont pas transmises par la passerelle" },
 
   "from.path": "lue dans",
   "from.embedded": "exemple contenu dans le programme",
@@ -312,6 +315,7 @@ const en = {
   "ground.forbidden-address": "address never dialled",
   "ground.evidence-outcome": "evidence that disagrees",
   "ground.sni-outcome": "unfit TLS name",
+  "ground.aborted": "ended before it was judged",
 
   "agreement.agrees": "the evidence agrees",
   "agreement.unknown": "unknown origin",
@@ -379,6 +383,8 @@ const en = {
   "policy.empty": "empty",
   "policy.age": "Age",
   "policy.more": { one: "Show {count} more row", other: "Show the {count} other rows" },
+
+  "policy.leftOut": { one: "{count} more row is not sent by the gate", other: "{count} more rows are not sent by the gate" },
 
   "from.path": "read from",
   "from.embedded": "example inside the program",

@@ -158,6 +158,11 @@ const commands = {
       return style.transitionDuration.split(", ").some((time) => parseFloat(time) > 0) || style.animationName !== "none";
     }).map((one) => one.outerHTML.slice(0, 120)));
   },
+  // until so many requests had this in their address
+  async asked({ page, requests }, it) {
+    const count = () => requests.filter((url) => url.includes(it.of)).length;
+    while (count() < it.least) await page.waitForRequest((request) => request.url().includes(it.of));
+  },
   // the cookies that a script of the page could read
   async cookies({ page }) {
     return page.evaluate(() => document.cookie);

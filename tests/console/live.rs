@@ -159,6 +159,22 @@ fn attempts_that_were_missed_are_told() {
     page.sees("tr.missed >> text=1,234 attempts could not be shown");
 }
 
+#[test]
+fn what_comes_twice_is_shown_once() {
+    let world = world();
+    for _ in 0..3 {
+        tries(&world, world.block.sensitive(), "outlook.office.com:443");
+    }
+    let browser = Browser::start();
+    // Each time that the stream comes back the past is asked for, and says the same.
+    let page = browser.open(&at(&world, "#live"), json!({ "streams": "retry: 50\n\n" }));
+    page.counts_to("tr.attempt", 3);
+    page.asks("asked", json!({ "of": "/api/v1/attempts?", "least": 4 }));
+    tries(&world, world.block.ordinary(), "www.drop.example:443");
+    page.sees("tr.attempt:first-child >> text=www.drop.example:443");
+    assert_eq!(page.count("tr.attempt"), 4);
+}
+
 /// Attempts of the burst; the list shows the last 200.
 const BURST: usize = 5000;
 
