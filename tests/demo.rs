@@ -9,6 +9,7 @@ use crate::harness::scrape::Scrape;
 use crate::harness::tools::{finish, tool};
 use crate::harness::{eventually, within};
 
+mod pictures;
 mod watch;
 
 /// How long a month takes where a test waits for its end.

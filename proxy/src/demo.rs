@@ -2,8 +2,8 @@
 //!
 //! The gate is assembled and run by the code of `octroi run`, on files in a temporary directory: listeners, DNS, judgement, dial, relay,
 //! ledger, reload, state, admin. Around it, in the same process and on loopback alone: ministries whose machines ask for things
-//! ([`people`], [`errand`], [`crowd`]), a name server that answers with addresses that providers publish ([`names`]), an origin that
-//! answers in place of all others ([`origin`]), and a month at speed in which things happen ([`month`], [`story`]). What is counted and
+//! (`people`, `errand`, `crowd`), a name server that answers with addresses that providers publish (`names`), an origin that
+//! answers in place of all others (`origin`), and a month at speed in which things happen (`month`, `story`). What is counted and
 //! recorded is what the gate counts and records.
 //!
 //! One thing is not real: what the gate dials. It judges and permits the addresses of the providers, and is led to the

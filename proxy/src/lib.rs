@@ -27,7 +27,8 @@
 //! # What is not here
 //!
 //! - Nothing but [`upstream`] dials, and it takes only an [`upstream::Permit`], which only an allowing decision makes:
-//!   *judged is dialled* is a type.
+//!   *judged is dialled* is a type. (What plays the clients in [`demo`] connects to the gate. There alone, too, a
+//!   [`demo::Detour`] leads permitted dials to an origin on loopback: no other module can make one.)
 //! - Nothing but [`dns`] resolves a name.
 //! - No rule, list or name of a service is in the code; `octroi-policy` decides from the bundle alone.
 //! - Nothing decrypts, and no body is looked at.
