@@ -79,7 +79,12 @@ fn there_are_enough_cases_each_with_a_name_of_its_own() {
     println!("{:<20}{:>4}", "in all", names.len());
     assert!(names.len() >= ENOUGH, "only {} cases", names.len());
     let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let told_there = format!("{} cases in all", names.len());
+    let captured = names.iter().filter(|name| name.starts_with("captured"));
+    let told_there = format!(
+        "{} cases in all, {} of them on captured connections",
+        names.len(),
+        captured.count()
+    );
     assert!(
         readme.contains(&told_there),
         "README.md does not say `{told_there}`"
@@ -268,8 +273,8 @@ fn told(scores: &[(&str, Score)]) -> String {
     text
 }
 
-/// Whether something comes to hold in time.
-fn within(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
+/// Whether something comes to hold in time; where a test is to fail with it, there is `harness::within`.
+fn comes_true(patience: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     while !holds() {
         if began.elapsed() > patience {

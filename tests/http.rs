@@ -36,6 +36,15 @@ fn answers(texts: &'static [&'static str]) -> Behaviour {
     })
 }
 
+/// An origin that answers each head with the same text, and keeps the connection.
+fn repeats(text: &'static str) -> Behaviour {
+    Arc::new(move |conn| {
+        while read_head(conn).is_some() {
+            let _ = say(conn, text);
+        }
+    })
+}
+
 /// One whole request.
 fn read_request(conn: &mut dyn Conn) -> Option<String> {
     let head = read_head(conn)?;

@@ -22,7 +22,6 @@ mod dashboards;
 mod evasion;
 mod evidence;
 mod explicit;
-mod hellos;
 mod http;
 mod incident;
 mod ledger;

@@ -2,13 +2,11 @@
 
 use crate::harness::client::{chromium, client_hello, with_ech};
 use crate::harness::eventually;
+use crate::harness::hello::ACCESS_DENIED;
 use crate::harness::ledger::{Became, field};
 use crate::harness::origin::{Origin, echo, http};
 use crate::harness::tools::{finish, tool};
 use crate::harness::world::{Plan, World};
-
-/// A TLS alert record of level fatal, description access_denied (RFC 8446 section 6).
-const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// A tunnel to an allowed name, into which these bytes go.
 fn tunnel(world: &World, bytes: &[u8]) -> (Origin, Vec<u8>) {

@@ -13,6 +13,7 @@ use octroi_policy::bundle::Bundle;
 use octroi_policy::check::check;
 use octroi_policy::decision::{Decision, Verdict};
 use octroi_policy::diagnostic::Colour;
+use octroi_policy::flow::{CertificateName, Source};
 use octroi_policy::model::Model;
 use octroi_policy::rule::{Effect, Mode};
 use octroi_policy::{Policy, suite};
@@ -143,5 +144,31 @@ fn taking_a_prohibition_away_never_refuses_and_nothing_lifts_a_block() {
                 "{name}: {question}"
             );
         }
+    }
+}
+
+/// Who belongs to two workloads is judged by both, so both have to trust.
+#[test]
+fn where_a_connection_was_on_its_way_to_is_trusted_by_all_whose_it_is() {
+    let (_, model) = cases().remove(0);
+    let policy = Policy::compile(model);
+    let trusts = |source: &str, certificate: &str, original: &str| {
+        let source = Source {
+            certificate: CertificateName::parse(certificate).into_iter().collect(),
+            ..Source::from_address(source.parse().unwrap())
+        };
+        policy.trusts_original(&policy.identify(&source), original.parse().unwrap())
+    };
+    for (source, certificate, original, expected) in [
+        ("192.0.2.70", "", "10.1.2.3", true),
+        ("192.0.2.70", "", "::ffff:10.1.2.3", true),
+        ("192.0.2.70", "", "10.2.0.1", false),
+        ("192.0.2.70", "", "2001:db8::1", false),
+        ("192.0.2.70", "pc1.roaming.example", "10.1.2.3", false),
+        ("192.0.2.130", "", "10.1.2.3", false),
+        ("203.0.113.200", "", "10.1.2.3", false),
+    ] {
+        let found = trusts(source, certificate, original);
+        assert_eq!(found, expected, "{source} {certificate} {original}");
     }
 }

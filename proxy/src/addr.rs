@@ -3,94 +3,60 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
-/// Where a client speaks from: the other end of an accepted connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ClientAddr(SocketAddr);
+/// An address and a port that play one part.
+macro_rules! part {
+    ($(#[$about:meta])* $name:ident) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(SocketAddr);
 
-impl ClientAddr {
-    /// An IPv4 client of a dual-stack listener is an IPv4 client.
-    #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
-        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
-    }
+        impl $name {
+            /// IPv4-mapped forms are folded: an IPv4 client of a dual-stack listener is an IPv4 client.
+            #[must_use]
+            pub fn new(address: SocketAddr) -> Self {
+                Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
+            }
 
-    /// The address alone; never IPv4-mapped.
-    #[must_use]
-    pub fn ip(self) -> IpAddr {
-        self.0.ip()
-    }
+            /// The address alone; never IPv4-mapped.
+            #[must_use]
+            pub fn ip(self) -> IpAddr {
+                self.0.ip()
+            }
 
-    /// The port.
-    #[must_use]
-    pub fn port(self) -> u16 {
-        self.0.port()
-    }
+            /// The port.
+            #[must_use]
+            pub fn port(self) -> u16 {
+                self.0.port()
+            }
+
+            /// Address and port.
+            #[must_use]
+            pub fn socket(self) -> SocketAddr {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
 }
 
-impl fmt::Display for ClientAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+part! {
+    /// Where a client speaks from: the other end of an accepted connection.
+    ClientAddr
 }
 
-/// Where we were reached: our own end of an accepted connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LocalAddr(SocketAddr);
-
-impl LocalAddr {
-    /// Folds IPv4-mapped forms as [`ClientAddr::new`] does.
-    #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
-        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
-    }
-
-    /// Address and port.
-    #[must_use]
-    pub fn socket(self) -> SocketAddr {
-        self.0
-    }
+part! {
+    /// Where we were reached: our own end of an accepted connection.
+    LocalAddr
 }
 
-impl fmt::Display for LocalAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// Where a captured connection was on its way to when the firewall brought it here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct OriginalDst(SocketAddr);
-
-impl OriginalDst {
-    /// Folds IPv4-mapped forms as [`ClientAddr::new`] does.
-    #[must_use]
-    pub fn new(address: SocketAddr) -> Self {
-        Self(SocketAddr::new(address.ip().to_canonical(), address.port()))
-    }
-
-    /// The address alone; never IPv4-mapped.
-    #[must_use]
-    pub fn ip(self) -> IpAddr {
-        self.0.ip()
-    }
-
-    /// The port.
-    #[must_use]
-    pub fn port(self) -> u16 {
-        self.0.port()
-    }
-
-    /// Address and port.
-    #[must_use]
-    pub fn socket(self) -> SocketAddr {
-        self.0
-    }
-}
-
-impl fmt::Display for OriginalDst {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
+part! {
+    /// Where a captured connection was on its way to when the firewall brought it here.
+    OriginalDst
 }
 
 /// The addresses that this process listens on, so that it never dials itself.

@@ -6,14 +6,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::case::{Case, Record, Step, Table, Who};
 use super::flow::{Flow, allowed, denied, denied_drop};
-use super::hellos::WRAPPINGS;
+use super::hellos::{TARGET, THERE, WRAPPINGS};
 use crate::harness::dns::Fault;
-use crate::harness::hello::{Hello, Manner, Says, Spoken, ech, spoken};
+use crate::harness::hello::{Hello, Says, Spoken, ech, spoken};
 use crate::harness::origin::{RETRY, retries, server_first};
-
-/// The permitted host that most hellos name, and where it is.
-const TARGET: &str = "hello.news.example";
-const THERE: Ipv4Addr = Ipv4Addr::new(46, 0, 1, 0);
 
 /// Every hello there is, on its way to the host that most of them name.
 pub(super) fn hellos(table: &mut Table) {
@@ -28,23 +24,11 @@ pub(super) fn hellos(table: &mut Table) {
 }
 
 fn said(case: Case, spoken: &Spoken) -> Case {
-    let case = case.at(TARGET, &[THERE]).straight_to(THERE, 443);
-    let case = match spoken.manner {
-        Manner::Dripped => case.step(Step::Drip(spoken.bytes.clone())),
-        _ => case.sends(&spoken.bytes),
-    };
-    let case = if spoken.manner == Manner::ThenEnd {
-        case.step(Step::Finish)
-    } else {
-        case
-    };
-    let alerted = |case: Case| {
-        if spoken.hears_an_alert() {
-            case.hears_alert()
-        } else {
-            case
-        }
-    };
+    let case = case
+        .at(TARGET, &[THERE])
+        .straight_to(THERE, 443)
+        .speaks(spoken);
+    let refused = |case: Case, outcome| case.hears_its_refusal(spoken).flow(nameless(outcome));
     match &spoken.says {
         Says::Name(name) if name == TARGET => passed(case, spoken, allowed(name).sni("match")),
         Says::Outer(name) if name == TARGET => {
@@ -52,12 +36,12 @@ fn said(case: Case, spoken: &Spoken) -> Case {
         }
         Says::Name(name) => other(case, allowed(name).sni("match")),
         Says::Outer(name) => other(case, allowed(name).ech()),
-        Says::NoName => alerted(case).flow(nameless("absent")),
+        Says::NoName => refused(case, "absent"),
         Says::NotTls => case.flow(nameless("not_tls")),
         // By its version it is no record of TLS: nothing announced that one comes.
         Says::Malformed if !speaks_tls(&spoken.bytes) => case.flow(nameless("not_tls")),
-        Says::Malformed => alerted(case).flow(nameless("malformed")),
-        Says::NothingInTime => alerted(case).flow(nameless("timeout")),
+        Says::Malformed => refused(case, "malformed"),
+        Says::NothingInTime => refused(case, "timeout"),
     }
 }
 
@@ -216,6 +200,21 @@ pub(super) fn names(table: &mut Table) {
                 .failed("dns-servfail"),
         )
     });
+    table.add("a second hello with a denied name", |case| {
+        let (ok, bad, ip) = (case.cast.ok.clone(), case.cast.bad.clone(), case.cast.ok_ip);
+        let first = Hello::named(&ok).bytes();
+        let case = case
+            .behaves(ip, retries())
+            .straight_to(ip, 443)
+            .sends(&first);
+        let case = case
+            .step(Step::Take(RETRY.len()))
+            .sends(Hello::named(&bad).bytes());
+        let mut case = case.hears_alert().reaches(ip, 443, first);
+        case.expect.tail.splice(0..0, RETRY.iter().copied());
+        let flow = allowed(&ok).sni("match").broken("other-name");
+        case.flow(flow.counted_in("octroi_second_hellos_refused_total"))
+    });
     addresses(table);
 }
 
@@ -284,21 +283,6 @@ fn addresses(table: &mut Table) {
         case.expect.tail = b"SSH-2.0-x\r\n".to_vec();
         case.flow(allowed(&ip.to_string()).sni("not_expected"))
             .reaches(ip, 22, b"")
-    });
-    table.add("a second hello with a denied name", |case| {
-        let (ok, bad, ip) = (case.cast.ok.clone(), case.cast.bad.clone(), case.cast.ok_ip);
-        let first = Hello::named(&ok).bytes();
-        let case = case
-            .behaves(ip, retries())
-            .straight_to(ip, 443)
-            .sends(&first);
-        let case = case
-            .step(Step::Take(RETRY.len()))
-            .sends(Hello::named(&bad).bytes());
-        let mut case = case.hears_alert().reaches(ip, 443, first);
-        case.expect.tail.splice(0..0, RETRY.iter().copied());
-        let flow = allowed(&ok).sni("match").broken("other-name");
-        case.flow(flow.counted_in("octroi_second_hellos_refused_total"))
     });
 }
 

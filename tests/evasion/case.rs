@@ -6,11 +6,10 @@ use std::sync::Arc;
 use hickory_proto::op::Message;
 
 use super::flow::Flow;
+use super::octroi::GATE;
 use crate::harness::dns::{Dns, Fault, Forgery, Transport};
+use crate::harness::hello::{ACCESS_DENIED, Manner, Spoken};
 use crate::harness::origin::Behaviour;
-
-/// A fatal `access_denied` alert (RFC 8446 section 6).
-const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// The names and addresses of one case; no other case has them.
 #[derive(Clone, Debug)]
@@ -99,7 +98,7 @@ fn is_denied(address: Ipv4Addr) -> bool {
         [47, ..] | [66, 220, ..] | [52, 96..=99, ..] | [185, 220, 101, _] => true,
         [0 | 10 | 127, ..] | [100, 64..=127, ..] | [169, 254, ..] | [224..=255, ..] => true,
         [172, 16..=31, ..] | [192, 168, ..] | [192, 0, 0, _] | [168, 63, 129, 16] => true,
-        _ => address == Ipv4Addr::new(51, 15, 0, 1),
+        _ => IpAddr::V4(address) == GATE.ip(),
     }
 }
 
@@ -282,6 +281,18 @@ impl Case {
         self.step(Step::Send(bytes.as_ref().to_vec()))
     }
 
+    /// Says one of the hellos of the harness as it is meant to be said.
+    pub(super) fn speaks(self, spoken: &Spoken) -> Self {
+        let case = match spoken.manner {
+            Manner::Dripped => self.step(Step::Drip(spoken.bytes.clone())),
+            _ => self.sends(&spoken.bytes),
+        };
+        match spoken.manner {
+            Manner::ThenEnd => case.step(Step::Finish),
+            _ => case,
+        }
+    }
+
     /// Sends a text with the names of the case in it.
     pub(super) fn writes(self, text: &str) -> Self {
         let text = self.cast.fill(text);
@@ -349,6 +360,15 @@ impl Case {
     pub(super) fn hears_alert(mut self) -> Self {
         self.expect.tail = ACCESS_DENIED.to_vec();
         self
+    }
+
+    /// The same, where what it said looks like TLS; else the connection just ends.
+    pub(super) fn hears_its_refusal(self, spoken: &Spoken) -> Self {
+        if spoken.hears_an_alert() {
+            self.hears_alert()
+        } else {
+            self
+        }
     }
 
     /// The connection is open until the client ends it.

@@ -134,6 +134,17 @@ impl Flow {
         self
     }
 
+    /// The word of its last line for how it ended.
+    pub(super) fn end(&self) -> &'static str {
+        match (self.verdict, self.failed, self.broken) {
+            (Verdict::Denied, ..) => "denied",
+            (_, Some(why), _) if why.starts_with("dns-") => "dns-failed",
+            (_, Some(_), _) | (.., Some("body-malformed")) => "reset",
+            (.., Some(_)) => "second-hello",
+            _ => "finished",
+        }
+    }
+
     /// A counter that moves too.
     pub(super) fn counted_in(mut self, family: &'static str) -> Self {
         self.counted_in = Some(family);

@@ -91,41 +91,25 @@ fn forgeries(table: &mut Table) {
         502,
         "dns-contradiction",
         |reply, _, ip| {
-            with(reply, |name| {
-                vec![
-                    alias(name, "a.example"),
-                    alias(name, "b.example"),
-                    address(&ascii("a.example"), ip),
-                ]
-            })
+            aliased(
+                reply,
+                "a.example",
+                |name| Some(alias(name, "b.example")),
+                ip,
+            )
         },
     );
     forged(
         "with an alias and an address",
         502,
         "dns-contradiction",
-        |reply, _, ip| {
-            with(reply, |name| {
-                vec![
-                    alias(name, "a.example"),
-                    address(name, ip),
-                    address(&ascii("a.example"), ip),
-                ]
-            })
-        },
+        |reply, _, ip| aliased(reply, "a.example", |name| Some(address(name, ip)), ip),
     );
     forged(
         "with an alias that is no host name",
         502,
         "dns-contradiction",
-        |reply, _, ip| {
-            with(reply, |name| {
-                vec![
-                    alias(name, "a b.example"),
-                    address(&ascii("a b.example"), ip),
-                ]
-            })
-        },
+        |reply, _, ip| aliased(reply, "a b.example", |_| None, ip),
     );
     forged(
         "with more addresses than anybody has",
@@ -186,6 +170,23 @@ fn with(mut reply: Message, answers: impl FnOnce(&Name) -> Vec<Resource>) -> Opt
         reply.add_answers(answers(&name));
     }
     reply.to_vec().ok()
+}
+
+/// The honest reply with an alias and its address instead, and something beside the alias.
+fn aliased(
+    reply: Message,
+    to: &str,
+    beside: impl FnOnce(&Name) -> Option<Resource>,
+    ip: Ipv4Addr,
+) -> Option<Vec<u8>> {
+    with(reply, |name| {
+        let records = [
+            Some(alias(name, to)),
+            beside(name),
+            Some(address(&ascii(to), ip)),
+        ];
+        records.into_iter().flatten().collect()
+    })
 }
 
 /// Over TCP the server keeps silent: nobody else can answer there.

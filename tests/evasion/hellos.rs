@@ -6,8 +6,9 @@ use super::case::{Case, Leak, Step, Table};
 use super::flow::{Flow, allowed, denied, denied_drop, observed};
 use crate::harness::hello::{Hello, Manner, Says, Spoken, ech, records, sni, spoken};
 
-/// The permitted host that most hellos name.
-const TARGET: &str = "hello.news.example";
+/// The permitted host that most hellos name, and where it is.
+pub(super) const TARGET: &str = "hello.news.example";
+pub(super) const THERE: Ipv4Addr = Ipv4Addr::new(46, 0, 1, 0);
 
 /// Every hello that can be read, and what is surely none, in a tunnel to a permitted host.
 pub(super) fn readable(table: &mut Table) {
@@ -29,17 +30,8 @@ fn each(table: &mut Table, is_meant: fn(&Says) -> bool) {
 }
 
 fn said(case: Case, spoken: &Spoken) -> Case {
-    let (host, ip) = (TARGET, Ipv4Addr::new(46, 0, 1, 0));
-    let case = case.at(host, &[ip]).enters(host);
-    let case = match spoken.manner {
-        Manner::Dripped => case.step(Step::Drip(spoken.bytes.clone())),
-        _ => case.sends(&spoken.bytes),
-    };
-    let case = if spoken.manner == Manner::ThenEnd {
-        case.step(Step::Finish)
-    } else {
-        case
-    };
+    let (host, ip) = (TARGET, THERE);
+    let case = case.at(host, &[ip]).enters(host).speaks(spoken);
     let outcome = spoken.says.outcome(host);
     let has_ech = matches!(spoken.says, Says::Outer(_));
     let flow = Flow {
@@ -59,11 +51,7 @@ fn said(case: Case, spoken: &Spoken) -> Case {
             .flow(flow)
             .leaks(leak)
     } else {
-        let case = if spoken.hears_an_alert() {
-            case.hears_alert()
-        } else {
-            case
-        };
+        let case = case.hears_its_refusal(spoken);
         case.reaches(ip, 443, b"").flow(flow).leaks(Leak::AnyByte)
     }
 }

@@ -4,13 +4,12 @@
 //! wherever it was sent to: private networks, metadata services and ranges of others included.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use super::octroi::{CAPTURE, GATE};
 use crate::harness::netns::Space;
-use crate::harness::origin::{Behaviour, Conn, echo, http};
+use crate::harness::origin::{Behaviour, Book, Recorded, echo, http};
 
 /// Where origins listen, at every address.
 const PORTS: [u16; 5] = [22, 80, 443, 8080, 8443];
@@ -126,51 +125,25 @@ fn serve(stream: TcpStream, seen: Arc<Mutex<Seen>>) {
         }
     };
     let behaviour = behaviour.unwrap_or_else(usual);
-    let mut recorded = Recorded {
-        stream,
-        seen,
-        index,
-    };
+    let mut recorded = Recorded::new(stream, Page { seen, index });
     behaviour(&mut recorded);
     // What the behaviour leaves unread was said all the same.
     let _ = std::io::copy(&mut recorded, &mut std::io::sink());
 }
 
-struct Recorded {
-    stream: TcpStream,
+/// Where a connection is written down.
+struct Page {
     seen: Arc<Mutex<Seen>>,
     index: usize,
 }
 
-impl Read for Recorded {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let size = self.stream.read(buffer)?;
+impl Book for Page {
+    fn came(&mut self, bytes: &[u8]) {
         let mut seen = self.seen.lock().unwrap();
-        seen.came[self.index]
-            .bytes
-            .extend_from_slice(&buffer[..size]);
-        Ok(size)
-    }
-}
-
-impl Write for Recorded {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.stream.write(bytes)
+        seen.came[self.index].bytes.extend_from_slice(bytes);
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.stream.flush()
-    }
-}
-
-impl Conn for Recorded {
-    fn finish(&mut self) {
-        let _ = self.stream.shutdown(Shutdown::Write);
-    }
-}
-
-impl Drop for Recorded {
-    fn drop(&mut self) {
+    fn ended(&mut self) {
         self.seen.lock().unwrap().came[self.index].is_open = false;
     }
 }

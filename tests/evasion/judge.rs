@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::case::Case;
-use super::flow::{Flow, Verdict};
+use super::flow::Flow;
 use super::internet::Came;
 use super::octroi::{Counts, series};
 use super::play::Heard;
@@ -184,13 +184,7 @@ impl Case {
                 faults.push(format!("no end of the flow to {}", flow.host));
                 continue;
             };
-            let is_denied = flow.verdict == Verdict::Denied;
-            differ(
-                "it ended as denied",
-                &(reason == "denied"),
-                &is_denied,
-                faults,
-            );
+            differ("how it ended", &reason.as_str(), &flow.end(), faults);
             let why = flow.failed.or(flow.broken).unwrap_or_default();
             differ("why it failed", &detail.as_str(), &why, faults);
         }

@@ -5,31 +5,35 @@ use super::flow::{Flow, allowed};
 use crate::harness::hello::{Hello, ech, record, records, sni};
 use crate::harness::origin::{RETRY, retries};
 
-/// What a client says second, what is wrong with it, and whether it comes before the server asked.
-type Second = (&'static str, fn(&Case) -> Vec<u8>, &'static str);
+/// What a client says second, what is wrong with it, and whether it names a host that is denied.
+type Second = (&'static str, fn(&Case) -> Vec<u8>, &'static str, bool);
 
 const SECONDS: &[Second] = &[
     (
         "a denied name",
         |case| Hello::named(&case.cast.bad).bytes(),
         "other-name",
+        true,
     ),
     (
         "another permitted name",
         |case| Hello::named(&case.cast.name("www")).bytes(),
         "other-name",
+        false,
     ),
     (
         "a denied name in small records",
         |case| records(&Hello::named(&case.cast.bad).message(), 7),
         "other-name",
+        true,
     ),
     (
         "a denied name behind a change_cipher_spec",
         |case| [record(20, &[1]), Hello::named(&case.cast.bad).bytes()].concat(),
         "other-name",
+        true,
     ),
-    ("no name", |_| Hello::new().bytes(), "other-name"),
+    ("no name", |_| Hello::new().bytes(), "other-name", false),
     (
         "the name, and a denied one beside it",
         |case| {
@@ -38,21 +42,24 @@ const SECONDS: &[Second] = &[
                 .bytes()
         },
         "server-name-list",
+        true,
     ),
     (
         "the name, and an encrypted hello with it",
         |case| Hello::named(&case.cast.ok).with(ech()).bytes(),
         "other-ech",
+        false,
     ),
     (
         "a request of HTTP",
         |case| format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", case.cast.bad).into_bytes(),
         "not-a-hello",
+        false,
     ),
 ];
 
 pub(super) fn cases(table: &mut Table) {
-    for (what, second, detail) in SECONDS {
+    for &(what, second, detail, names_denied) in SECONDS {
         table.add(format!("a second hello with {what}"), |case| {
             let bytes = second(&case);
             // A change_cipher_spec may go on: it says nothing.
@@ -63,10 +70,9 @@ pub(super) fn cases(table: &mut Table) {
             };
             let seen = seen.to_vec();
             let case = asked_again(case, &seen).sends(bytes);
-            let leak = if what.contains("denied") {
-                beyond(&case)
-            } else {
-                Leak::Ours
+            let leak = match names_denied {
+                true => beyond(&case),
+                false => Leak::Ours,
             };
             ended(case, detail).leaks(leak)
         });

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::case::{Case, Record};
+use super::comes_true;
 use super::internet::{Came, Internet, network};
 use super::judge::Left;
 use super::octroi::{Counts, DNS, GATE, Octroi};
 use super::play::play;
-use super::within;
 use crate::harness::dns::Dns;
 use crate::harness::scrape::Line;
 use crate::harness::turn::Together;
@@ -93,7 +93,7 @@ impl Stage {
     /// The lines since the last case, once there are so many.
     fn lines(&mut self, count: usize) -> Vec<Line> {
         let mut lines = Vec::new();
-        within(PATIENCE, || {
+        comes_true(PATIENCE, || {
             lines.extend(self.gate.lines());
             lines.len() >= count
         });
@@ -103,8 +103,8 @@ impl Stage {
     /// What came to origins since the last case, once so many connections came and are over.
     fn came(&mut self, count: usize) -> Vec<Came> {
         let so_far = self.came.len();
-        within(PATIENCE, || self.internet.count() >= so_far + count);
-        within(PATIENCE, || self.internet.is_quiet(so_far));
+        comes_true(PATIENCE, || self.internet.count() >= so_far + count);
+        comes_true(PATIENCE, || self.internet.is_quiet(so_far));
         let came = self.internet.since(so_far);
         self.came.extend(came.iter().cloned());
         came

@@ -7,14 +7,15 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::case::{Case, Leak, Way};
+use super::comes_true;
 use super::internet::{Came, Internet, network};
 use super::octroi::{DNS, GATE, Octroi};
 use super::open;
 use super::play::{Heard, probe};
 use super::stage::publish;
-use super::within;
 use crate::harness::dns::Dns;
 use crate::harness::tools::Running;
+use crate::harness::turn::Together;
 use crate::harness::world::repository;
 
 /// How long origins may take to end after a group.
@@ -70,7 +71,7 @@ impl Subject {
         command.env("POLICY", repository().join("tests/evasion/policy"));
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let mut running = Running(command.spawn().unwrap());
-        let serves = within(Duration::from_secs(30), || {
+        let serves = comes_true(Duration::from_secs(30), || {
             TcpStream::connect(GATE).is_ok() || running.0.try_wait().unwrap().is_some()
         });
         let ended = running.0.try_wait().unwrap();
@@ -101,6 +102,7 @@ pub(super) fn score(subject: &Subject, cases: &[Case]) -> Score {
 }
 
 fn play_all(subject: &Subject, cases: &[Case]) -> Score {
+    let _turn = Together::take();
     let dir = tempfile::tempdir().unwrap();
     let (internet, dns) = (Internet::start(), Dns::start(DNS));
     let _alive = subject.start(dir.path());
@@ -116,7 +118,7 @@ fn play_all(subject: &Subject, cases: &[Case]) -> Score {
         let heard = probe(case, case.cast.source(case.who), GATE);
         played.push((case, first, internet.count(), heard));
     }
-    within(PATIENCE, || internet.is_quiet(0));
+    comes_true(PATIENCE, || internet.is_quiet(0));
     let came = internet.since(0);
     let mut score = Score::default();
     for (case, first, end, heard) in played {

@@ -3,9 +3,8 @@
 mod odd;
 mod wrong;
 
-use std::time::Duration;
-
-use super::client::Wire;
+/// A TLS alert record of level fatal, description access_denied (RFC 8446 section 6): what a refused client hears.
+pub(crate) const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 /// What a client says first, how it says it, and what it is to be taken for.
 #[derive(Clone)]
@@ -24,12 +23,9 @@ pub(crate) enum Manner {
     Dripped,
     /// Then the client ends its side.
     ThenEnd,
-    /// Then nothing more: the gate is to have [`SHORT`] as its `hello_timeout`.
+    /// Then nothing more.
     ThenSilence,
 }
-
-/// The `hello_timeout` under which [`Manner::ThenSilence`] is told within a test.
-pub(crate) const SHORT: Duration = Duration::from_millis(500);
 
 /// What the bytes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,21 +81,6 @@ impl Spoken {
     /// Whether the client is told by a TLS alert that it is refused; else the connection just ends.
     pub(crate) fn hears_an_alert(&self) -> bool {
         self.bytes.starts_with(&[22, 3])
-    }
-
-    /// Says it. A gate that refuses early may have closed before the end.
-    pub(crate) fn say(&self, wire: &mut Wire) {
-        use std::io::Write;
-        let _ = match self.manner {
-            Manner::Dripped => self
-                .bytes
-                .iter()
-                .try_for_each(|byte| wire.stream.write_all(&[*byte])),
-            _ => wire.stream.write_all(&self.bytes),
-        };
-        if self.manner == Manner::ThenEnd {
-            let _ = wire.stream.shutdown(std::net::Shutdown::Write);
-        }
     }
 }
 

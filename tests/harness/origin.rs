@@ -12,6 +12,14 @@ pub(crate) trait Conn: Read + Write + Send {
     fn finish(&mut self);
 }
 
+/// What is written down of one connection.
+pub(crate) trait Book: Send {
+    /// More came from the other side.
+    fn came(&mut self, bytes: &[u8]);
+    /// It is over.
+    fn ended(&mut self);
+}
+
 /// What an origin does with one connection.
 pub(crate) type Behaviour = Arc<dyn Fn(&mut dyn Conn) + Send + Sync>;
 
@@ -20,6 +28,16 @@ struct Seen {
     connections: usize,
     open: usize,
     bytes: Vec<u8>,
+}
+
+impl Book for Arc<Mutex<Seen>> {
+    fn came(&mut self, bytes: &[u8]) {
+        self.lock().unwrap().bytes.extend_from_slice(bytes);
+    }
+
+    fn ended(&mut self) {
+        self.lock().unwrap().open -= 1;
+    }
 }
 
 /// A listening origin; it lives as long as the test process.
@@ -54,7 +72,10 @@ impl Origin {
         })
     }
 
-    fn start(at: &[SocketAddr], serve: impl Fn(Recorded) + Send + Sync + 'static) -> Self {
+    fn start(
+        at: &[SocketAddr],
+        serve: impl Fn(Recorded<Arc<Mutex<Seen>>>) + Send + Sync + 'static,
+    ) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let serve = Arc::new(serve);
         for at in at {
@@ -100,7 +121,7 @@ impl Origin {
 
 fn accept<S>(listener: &TcpListener, seen: &Arc<Mutex<Seen>>, serve: &Arc<S>)
 where
-    S: Fn(Recorded) + Send + Sync + 'static,
+    S: Fn(Recorded<Arc<Mutex<Seen>>>) + Send + Sync + 'static,
 {
     for stream in listener.incoming().flatten() {
         let (seen, serve) = (Arc::clone(seen), Arc::clone(serve));
@@ -109,25 +130,31 @@ where
             seen.connections += 1;
             seen.open += 1;
         }
-        std::thread::spawn(move || serve(Recorded { stream, seen }));
+        std::thread::spawn(move || serve(Recorded::new(stream, seen)));
     }
 }
 
-struct Recorded {
+/// A connection of which every byte that comes is written down.
+pub(crate) struct Recorded<B: Book> {
     stream: TcpStream,
-    seen: Arc<Mutex<Seen>>,
+    book: B,
 }
 
-impl Read for Recorded {
+impl<B: Book> Recorded<B> {
+    pub(crate) fn new(stream: TcpStream, book: B) -> Self {
+        Self { stream, book }
+    }
+}
+
+impl<B: Book> Read for Recorded<B> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let size = self.stream.read(buffer)?;
-        let mut seen = self.seen.lock().unwrap();
-        seen.bytes.extend_from_slice(&buffer[..size]);
+        self.book.came(&buffer[..size]);
         Ok(size)
     }
 }
 
-impl Write for Recorded {
+impl<B: Book> Write for Recorded<B> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.stream.write(bytes)
     }
@@ -137,19 +164,19 @@ impl Write for Recorded {
     }
 }
 
-impl Conn for Recorded {
+impl<B: Book> Conn for Recorded<B> {
     fn finish(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 
-impl Drop for Recorded {
+impl<B: Book> Drop for Recorded<B> {
     fn drop(&mut self) {
-        self.seen.lock().unwrap().open -= 1;
+        self.book.ended();
     }
 }
 
-impl Conn for StreamOwned<ServerConnection, Recorded> {
+impl<B: Book> Conn for StreamOwned<ServerConnection, Recorded<B>> {
     fn finish(&mut self) {
         self.conn.send_close_notify();
         let _ = self.flush();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{answers, ask, get, read_request, say};
+use super::{answers, ask, get, repeats, say};
 use crate::harness::client::Wire;
 use crate::harness::origin::{canned, http, read_head};
 use crate::harness::world::World;
@@ -139,6 +139,7 @@ fn chunks_that_break_off_stay_visibly_broken() {
         let mut wire = world.ordinary();
         wire.send(get(&host, "/", &["Connection: close"]));
         let said = String::from_utf8_lossy(&wire.rest()).into_owned();
+        assert!(said.starts_with("HTTP/1.1 200 "), "{what}: {said}");
         assert!(!said.ends_with("\r\n0\r\n\r\n"), "{what}: {said}");
     }
 }
@@ -296,14 +297,7 @@ fn after_an_answer_instead_of_leave_nothing_more_goes_on() {
         "upload.example",
         10,
         80,
-        Arc::new(|conn| {
-            while read_head(conn).is_some() {
-                let _ = say(
-                    conn,
-                    "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno",
-                );
-            }
-        }),
+        repeats("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno"),
     );
     let mut wire = world.ordinary();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: other.example\r\n\r\n";
@@ -377,16 +371,8 @@ fn other_upgrades_are_not_asked_for() {
 #[test]
 fn what_follows_a_refused_upgrade_is_judged_as_a_request() {
     let world = World::new();
-    let origin = world.origin(
-        "ws.example",
-        10,
-        80,
-        Arc::new(|conn| {
-            while read_request(conn).is_some() {
-                let _ = say(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
-            }
-        }),
-    );
+    let no = repeats("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
+    let origin = world.origin("ws.example", 10, 80, no);
     let denied = world.origin("www.drop.example", 11, 80, http());
     let mut wire: Wire = world.ordinary();
     wire.send(get("ws.example", "/", WEBSOCKET) + &get("www.drop.example", "/next", &[]));

@@ -5,15 +5,13 @@ use std::path::Path;
 
 use crate::harness::client::{Wire, client_hello, with_ech};
 use crate::harness::eventually;
+use crate::harness::hello::ACCESS_DENIED;
 use crate::harness::ledger::{Became, field};
 use crate::harness::netns::{Capture, Family};
 use crate::harness::origin::{Origin, echo, http};
 use crate::harness::proxy::octroi;
 use crate::harness::tools::finish;
 use crate::harness::world::{Plan, World};
-
-/// A TLS alert record of level fatal, description access_denied (RFC 8446 section 6).
-const ACCESS_DENIED: [u8; 7] = [21, 3, 3, 0, 2, 2, 49];
 
 fn plan() -> Plan {
     Plan::on_gateway().captured(Capture::Redirect)
@@ -100,67 +98,6 @@ fn each_request_is_judged_by_its_own_host() {
     world.recorded("www.drop.example", "culture", Became::Refused);
     let labels = [("workload", "bureautique")];
     assert_eq!(world.gate.counted("octroi_attempts_total", &labels, 3), 3);
-}
-
-/// Requests that no reading of them makes ours to send on: each with its status, and the word in the metric.
-#[test]
-fn what_names_nobody_or_somebody_else_goes_nowhere() {
-    let world = plan().start();
-    let origin = world.origin("www.partner.example", 10, 80, http());
-    for (request, status, reason) in [
-        ("GET / HTTP/1.1\r\n\r\n", 400, "host-missing"),
-        ("GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400, "host"),
-        (
-            "GET / HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n",
-            400,
-            "host-twice",
-        ),
-        (
-            "GET / HTTP/1.1\nHost: www.partner.example\n\n",
-            400,
-            "line-end",
-        ),
-        (
-            "CONNECT www.partner.example:443 HTTP/1.1\r\nHost: www.partner.example\r\n\r\n",
-            403,
-            "foreign-proxy",
-        ),
-        (
-            "GET https://www.partner.example/ HTTP/1.1\r\nHost: www.partner.example\r\n\r\n",
-            403,
-            "foreign-proxy",
-        ),
-        (
-            "GET http://other.example/ HTTP/1.1\r\nHost: www.partner.example\r\n\r\n",
-            421,
-            "misdirected-request",
-        ),
-        (
-            "GET http://www.partner.example:8080/ HTTP/1.1\r\nHost: www.partner.example\r\n\r\n",
-            421,
-            "misdirected-request",
-        ),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "http-version"),
-    ] {
-        let mut wire = wire(&world, 10, 80);
-        wire.send(request);
-        let head = wire.head();
-        assert_eq!(head.status, status, "{request:?}: {}", head.text);
-        eventually(&format!("{request:?} is rejected as {reason}"), || {
-            reasons(&world).iter().any(|it| it == reason).then_some(())
-        });
-        let labels = [("reason", reason)];
-        world.gate.counted("octroi_client_errors_total", &labels, 1);
-    }
-    origin.assert_untouched();
-    assert_eq!(world.gate.metrics().total("octroi_attempts_total", &[]), 0);
-}
-
-/// The reasons on reject lines so far.
-fn reasons(world: &World) -> Vec<String> {
-    let lines = world.gate.audit().into_iter();
-    let rejects = lines.filter(|line| line.text("event.action") == "reject");
-    rejects.map(|line| line.text("octroi.reason")).collect()
 }
 
 /// Two origins: one with the name, the other where the client goes.
@@ -277,6 +214,27 @@ fn whoever_comes_to_the_gate_itself_goes_round_in_no_circle() {
             "{by:?}"
         );
     }
+}
+
+/// A port that clients reach without the firewall's doing is no way through the gate.
+#[test]
+fn whoever_no_firewall_brought_is_not_served() {
+    let port = Capture::PORT4;
+    let bare = format!(
+        "{{ name: bare, mode: transparent, capture: redirect, address: \"0.0.0.0:{port}\" }}"
+    );
+    let world = Plan::on_gateway().set("listeners", bare).start();
+    let origin = world.origin("www.partner.example", 10, 80, http());
+    let to = SocketAddr::from((Family::V4.gateway(), port));
+    let mut wire = world.straight(Family::V4.client(201), to);
+    wire.send(b"GET / HTTP/1.1\r\nHost: www.partner.example\r\n\r\n");
+    assert_eq!(wire.rest(), b"");
+    let labels = [("reason", "not-captured")];
+    assert_eq!(
+        world.gate.counted("octroi_client_errors_total", &labels, 1),
+        1
+    );
+    origin.assert_untouched();
 }
 
 /// `explain` answers as the wire does.

@@ -70,6 +70,13 @@ fn hosts(table: &mut Table) {
             case.rejected(421, "misdirected-request")
         },
     );
+    table.add(
+        "absolute form with a port that is not the connection's",
+        |case| {
+            let case = asks(case, "GET http://{ok}:8080/ HTTP/1.1\r\nHost: {ok}\r\n\r\n");
+            case.rejected(421, "misdirected-request")
+        },
+    );
     table.add("no Host in HTTP/1.0: it is for the address", |case| {
         let ip = case.cast.ok_ip;
         let origin =

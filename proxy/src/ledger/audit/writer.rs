@@ -180,10 +180,8 @@ impl Writer {
     /// Notes that `bytes` of what is pending stand in the file.
     fn wrote(&mut self, bytes: usize) {
         let written = &self.pending[..bytes];
-        let whole = written.iter().rposition(|&byte| byte == b'\n');
-        let whole = whole.map_or(0, |end| end + 1);
-        let lines = written[..whole].iter().filter(|&&byte| byte == b'\n');
-        let lines = lines.count();
+        let whole = memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
+        let lines = memchr::memchr_iter(b'\n', written).count();
         self.begun = bytes - whole;
         self.pending.drain(..whole);
         self.lines -= lines;

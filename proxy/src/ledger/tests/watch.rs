@@ -4,6 +4,7 @@ use octroi_policy::rule::Derogation;
 use octroi_policy::validity::Validity;
 
 use super::*;
+use crate::ledger::metrics::Labels;
 
 const EXCHANGE: &str = "outlook.office.com";
 

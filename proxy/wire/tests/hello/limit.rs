@@ -20,7 +20,7 @@ fn the_limit_holds_for_big_hellos_and_for_small_records() {
     assert_eq!(read(&drip[..LIMIT - 1]), Peek::NeedMore);
 }
 
-/// Beside the same fault of the head reader: a hello that ends behind the limit was read if it came at once.
+/// A hello that ended behind the limit was read if it came at once; the reader of heads had the same fault.
 #[test]
 fn what_is_beyond_the_limit_is_not_looked_at() {
     let drip = in_records(&message_with(&[sni(&[b"example.org"])]), 1);
