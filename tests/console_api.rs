@@ -429,7 +429,11 @@ fn the_last_day_and_the_policy_are_told_with_names() {
         "Circular 6404/SG of 31 May 2023, rule R9"
     );
     assert_eq!(told["ministries"][1]["name"]["en"], "Ministry of Culture");
-    assert_eq!(told["ministries"][0]["workloads"][0]["id"], "paie");
+    let workload = &told["ministries"][0]["workloads"][0];
+    assert_eq!(
+        (&workload["id"], &workload["name"]["fr"]),
+        (&"paie".into(), &"Paie".into())
+    );
 }
 
 #[test]
