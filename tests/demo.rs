@@ -48,7 +48,7 @@ fn moves(metrics: &Scrape, family: &str) -> bool {
 }
 
 #[test]
-fn it_takes_no_rights_and_no_network_and_everything_moves_within_a_minute() {
+fn it_takes_no_rights_and_no_network_and_everything_moves_within_a_month() {
     let mut demo = Demo::start_alone(&[]);
     let begun = std::time::Instant::now();
     demo.tells("month 1 begins");
@@ -61,10 +61,13 @@ fn it_takes_no_rights_and_no_network_and_everything_moves_within_a_minute() {
         (code == Some(0)).then(|| Scrape::parse(said))
     };
     let mut still = families();
-    let limit = Duration::from_secs(60).saturating_sub(begun.elapsed());
-    within(limit, "every family moves", || {
+    within(Duration::from_secs(200), "every family moves", || {
         let metrics = scrape()?;
         still.retain(|family| !moves(&metrics, family));
+        assert!(
+            !demo.said().contains("month 2 begins"),
+            "{still:?} did not move in a month"
+        );
         std::thread::park_timeout(Duration::from_millis(500));
         (still.len() <= STILL.len()).then_some(())
     });

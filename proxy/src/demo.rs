@@ -40,7 +40,7 @@ pub use screen::Screen;
 use crate::config::{Config, ConfigError};
 use crate::reload;
 use crate::server::start::Ready;
-use crate::server::{LastAct, Pulse, StartError};
+use crate::server::{LastAct, Listen, Pulse, StartError};
 use authority::Authority;
 use chance::Chance;
 use crowd::Crowd;
@@ -101,6 +101,10 @@ pub fn run(options: Options, screen: Screen) -> Result<(), DemoError> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // From here on a signal does not end the process on the spot: there will be something to tidy up.
     let told = runtime.block_on(async { Told::watch() })?;
+    // Before there is anything to tidy up; the gate opens them in earnest.
+    for address in [options.listen, options.admin] {
+        drop(Listen::bind(address, false).map_err(StartError::from)?);
+    }
     let place = Place::make()?;
     let authority = Arc::new(Authority::make()?);
     let names = Names::parse(place::file("names.txt")).map_err(io::Error::other)?;

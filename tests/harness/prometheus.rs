@@ -37,11 +37,6 @@ scrape_configs:
 "
         );
         std::fs::write(&config, text).unwrap();
-        std::fs::create_dir(dir.join("rules")).unwrap();
-        for (path, rules) in rules() {
-            let name = path.file_name().unwrap();
-            std::fs::write(dir.join("rules").join(name), hurried(&rules)).unwrap();
-        }
         let address = SocketAddr::from((block.ip(3), 9090));
         let mut command = tool("prometheus");
         command.arg(format!("--config.file={}", config.display()));
@@ -53,13 +48,25 @@ scrape_configs:
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=warn");
         command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = Running(command.spawn().unwrap());
+        let pid = rustix::process::Pid::from_child(&child.0);
         let prometheus = Self {
-            _child: Some(Running(command.spawn().unwrap())),
+            _child: Some(child),
             address,
         };
         eventually("Prometheus has scraped the gate", || {
             let up = prometheus.query("up{job=\"octroi\"} == 1").ok()?;
             (!up.is_empty()).then_some(())
+        });
+        // Not before: to rules in a hurry, a gate that is not scraped for five seconds is down.
+        std::fs::create_dir(dir.join("rules")).unwrap();
+        for (path, rules) in rules() {
+            let name = path.file_name().unwrap();
+            std::fs::write(dir.join("rules").join(name), hurried(&rules)).unwrap();
+        }
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        eventually("Prometheus has read the rules", || {
+            (!prometheus.rules().is_empty()).then_some(())
         });
         prometheus
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,8 +14,9 @@ use crate::reload::embedded_files;
 /// The files below `examples/demo`.
 static FILES: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/embedded_demo.rs"));
 
-/// Directories tried until one is not there yet.
+/// Directories tried until one is not there yet, and how often one is removed until it is gone.
 const TRIES: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Where the gate and its world meet.
 #[derive(Clone, Copy, Debug)]
@@ -38,8 +40,13 @@ impl Drop for Place {
 
 /// Removes the directory of a demonstration that ends.
 pub(super) fn remove(root: &Path) {
-    // Nobody is left who could be told.
-    let _ = fs::remove_dir_all(root);
+    // A thread of the gate may be at its last file; and nobody is left who could be told.
+    for _ in 0..TRIES {
+        if fs::remove_dir_all(root).is_ok() || !root.exists() {
+            return;
+        }
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// The text of a file of the demonstration; empty if there is none.

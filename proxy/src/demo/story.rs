@@ -62,10 +62,10 @@ pub(super) fn turns() -> Vec<(Minute, Turn)> {
         (at(4, 7), T::ListShortened),
         (at(11, 7), T::ListRestored),
         (at(11, 8), T::EndIsSet),
+        (at(13, 20), T::Attack),
         (at(ENDS, 8), T::DerogationEnds),
         (at(18, 8), T::Renewed),
         (at(19, 8), T::RuleMisspelt),
-        (at(22, 20), T::Attack),
         (at(29, 8), T::Mended),
     ];
     turns.extend((1..=DAYS).map(|day| (at(day, 2), T::NightlyTransfer)));
@@ -244,15 +244,14 @@ impl Stage {
         let (ill, stranger) = (Ipv4Addr::new(127, 16, 2, 200), Ipv4Addr::new(127, 99, 0, 1));
         let mut errands = Vec::new();
         for _ in 0..120 {
-            let name = format!("{}.bievre-c2.example", self.chance.word(12));
-            errands.push(Errand::visit(ill, &format!("panel.{name}"), 0));
+            let name = format!("{}.panel.bievre-c2.example", self.chance.word(12));
+            errands.push(Errand::visit(ill, &name, 0));
             errands.push(Errand::visit(
                 ill,
                 &format!("{}.test", self.chance.word(16)),
                 0,
             ));
         }
-        errands.push(Errand::visit(ill, "panel.bievre-c2.example", 0));
         for n in 0..40 {
             let words = match n % 4 {
                 0 => Words::Bytes(b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\xff"),
