@@ -15,6 +15,7 @@ mod origin;
 mod policy;
 mod query;
 pub(crate) mod refused;
+mod route;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use door::Door;
 use history::{History, Keeper};
 use query::{Query, Unreadable};
 use refused::Refused;
+use route::{Openness, Route};
 
 /// What is served.
 #[derive(Debug)]
@@ -149,77 +151,10 @@ pub fn service(
     service
 }
 
-/// What is there to be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Metrics,
-    Healthy,
-    Ready,
-    PolicyFull,
-    Reload,
-    /// A file of the console.
-    File(usize),
-    Session,
-    Attempts,
-    Stream,
-    Policy,
-    History,
-    Explain,
-}
-
-/// Who may have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Openness {
-    /// Everybody: what stands before the gate asks for it.
-    Health,
-    /// Beyond loopback also where nobody is asked who they are: numbers, and no name of a client.
-    Figures,
-    /// Whoever may ask to be let in: the console's own files, which say nothing, and the session.
-    Door,
-    /// Whoever may read.
-    Readers,
-}
-
 const UNGUARDED: &str = "beyond loopback this is served only with `admin.token` or `admin.tls.client_ca` in octroi.yaml";
 const CERTIFICATE: &str = "a client's certificate is needed";
 const TOKEN: &str = "the token is needed: sign in, or send it as `Authorization: Bearer`";
 const WRONG: &str = "this is not the token";
-
-impl Route {
-    fn openness(self) -> Openness {
-        match self {
-            Self::Healthy | Self::Ready => Openness::Health,
-            Self::Metrics => Openness::Figures,
-            Self::File(_) | Self::Session => Openness::Door,
-            _ => Openness::Readers,
-        }
-    }
-
-    fn of(path: &str) -> Option<Self> {
-        Some(match path {
-            "/metrics" => Self::Metrics,
-            "/-/healthy" => Self::Healthy,
-            "/-/ready" => Self::Ready,
-            "/-/policy" => Self::PolicyFull,
-            "/-/reload" => Self::Reload,
-            "/api/v1/session" => Self::Session,
-            "/api/v1/attempts" => Self::Attempts,
-            "/api/v1/attempts/stream" => Self::Stream,
-            "/api/v1/policy" => Self::Policy,
-            "/api/v1/history" => Self::History,
-            "/api/v1/explain" => Self::Explain,
-            path => Self::File(console::position(path)?),
-        })
-    }
-
-    fn methods(self) -> &'static str {
-        match self {
-            Self::Reload => "POST",
-            Self::Session => "GET, HEAD, POST, DELETE",
-            _ => "GET, HEAD",
-        }
-    }
-}
 
 impl Admin {
     /// Counts what is not served.

@@ -4,9 +4,9 @@
 //! sequence and nothing else, and is told how many it missed. Numbers begin at the microsecond in which the process
 //! started, so that they go on rising over a restart, and a number of an earlier gate is never taken for one of this.
 //!
-//! What a decision pays: one allocation of some 300 bytes, a dozen reference counts, and a lock that is held to
-//! append: 0.3 µs, and about as much again while somebody watches. Nothing is written out or looked up; names and the
-//! form of the client's address are the reader's to find. Memory: at most 1.3 MB.
+//! What a decision pays: one allocation of 288 bytes, a dozen reference counts, and a lock that is held to append, 0.1 µs
+//! in all; 0.2 µs while somebody watches (measured on one core without full optimisation). Nothing is written out or
+//! looked up: names and the form of the client's address are the reader's to find. Memory: at most 1.3 MB.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

@@ -4,9 +4,9 @@
 mod declare;
 mod flows;
 mod policy;
+mod tally;
 mod usage;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +20,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGaugeVec, Registry, Te
 
 use declare::{counter, counters, gauges, histogram, int_gauges, register};
 use policy::PolicyFamilies;
+pub(crate) use tally::{Counts, Tally};
 pub use usage::LimitUsage;
 use usage::Usages;
 
@@ -88,12 +89,6 @@ pub struct Metrics {
     certificate_expires: IntGaugeVec,
     certificate_reloads: IntCounterVec,
 }
-
-/// Attempts allowed, observed and denied.
-pub(crate) type Counts = [u64; 3];
-
-/// The counts of each ministry, or of each service.
-pub(crate) type Tally = HashMap<Label, Counts>;
 
 /// Who a flow belongs to and what it is about, as labels.
 #[derive(Clone, Debug)]
@@ -362,35 +357,6 @@ impl Metrics {
         TextEncoder::new()
             .encode_to_string(&families)
             .unwrap_or_default()
-    }
-
-    /// What the counter of attempts says of each ministry and of each service.
-    pub(crate) fn tallies(&self) -> (Tally, Tally) {
-        let (mut ministries, mut services) = (Tally::new(), Tally::new());
-        self.attempts
-            .each(|[ministry, _, service, verdict, mode], counter| {
-                let column = match (verdict.as_str(), mode.as_str()) {
-                    ("allow", _) => 0,
-                    (_, "observed") => 1,
-                    _ => 2,
-                };
-                for (tally, label) in [(&mut ministries, ministry), (&mut services, service)] {
-                    match tally.get_mut(label) {
-                        Some(counts) => counts[column] += counter.get(),
-                        None => {
-                            let mut counts = Counts::default();
-                            counts[column] = counter.get();
-                            tally.insert(label.clone(), counts);
-                        }
-                    }
-                }
-            });
-        (ministries, services)
-    }
-
-    /// From how many different addresses each service was tried since midnight UTC, whoever they belong to.
-    pub(crate) fn machines(&self, now: Timestamp) -> HashMap<Label, u64> {
-        self.distinct_sources.by(1, now)
     }
 
     /// Shows which policy is in force.

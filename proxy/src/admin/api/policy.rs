@@ -63,6 +63,7 @@ struct ToldMinistry<'a> {
 #[derive(Serialize)]
 struct ToldWorkload<'a> {
     id: &'a str,
+    name: Option<Both<'a>>,
     sensitivity: &'static str,
 }
 
@@ -153,6 +154,7 @@ fn ministries(model: &Model) -> Vec<ToldMinistry<'_>> {
         if let Some(own) = own {
             own.workloads.push(ToldWorkload {
                 id: &workload.id,
+                name: workload.name.as_ref().map(Both::from),
                 sensitivity: workload.sensitivity.as_str(),
             });
         }

@@ -130,8 +130,34 @@ fn the_bound_in_bytes_is_the_one_stated() {
 
 #[test]
 fn it_says_what_the_counters_say() {
-    let metrics = Metrics::new(10_000).unwrap();
+    let audit = crate::config::Audit {
+        sink: crate::config::Sink::Off,
+        ..crate::config::Audit::default()
+    };
+    let ledger = Ledger::open_books(&audit, 10_000).unwrap();
     let history = History::new(Timestamp::now());
-    let (ministries, services) = history.tell(&metrics);
-    assert!(ministries.is_empty() && services.is_empty());
+    for machine in [1, 2, 2] {
+        drop(ledger.open(crate::ledger::Opened {
+            source: octroi_policy::flow::Source::from_address([192, 0, 2, machine].into()),
+            client_port: 1,
+            balancer: None,
+            protocol: octroi_policy::flow::Protocol::Connect,
+            method: "CONNECT".to_owned(),
+            target: octroi_policy::name::Host::parse("a.example").unwrap(),
+            port: 443,
+            original: None,
+            user_agent: None,
+        }));
+    }
+    let (ministries, services) = history.tell(ledger.metrics());
+    let [ministry] = &ministries[..] else {
+        panic!("{ministries:?}")
+    };
+    assert_eq!(ministry.id.as_str(), "unassigned");
+    assert_eq!(ministry.total(), [0, 0, 3]);
+    let [(service, machines)] = &services[..] else {
+        panic!("{services:?}")
+    };
+    assert_eq!(service.id.as_str(), "unlisted");
+    assert_eq!((service.total(), *machines), ([0, 0, 3], 2));
 }
