@@ -34,7 +34,7 @@ export function hours(from, until, every) {
   first.setMinutes(0, 0, 0);
   for (const at = first; at <= until; at.setHours(at.getHours() + 1)) {
     const place = (at - from) / (until - from);
-    if (at.getHours() % every !== 0 || place < 0.03 || place > 0.97) continue;
+    if (at.getHours() % every !== 0 || place < 0.06 || place > 0.97) continue;
     const mark = el("span", null, minute(at));
     mark.style.left = `${place * 100}%`;
     axis.append(mark);

@@ -47,10 +47,15 @@ fn an_attempt_appears_without_a_reload() {
         assert_eq!(tries(&world, from, target), 200);
         page.sees(&format!("tr.attempt.{kind} >> text={word}"));
     }
+    // Where no rule decided there is a reason all the same.
+    let stranger = world.block.stranger();
+    assert_eq!(tries(&world, stranger, "news.example:443"), 403);
+    page.sees("tr.attempt.deny >> text=nothing permits it");
+    page.sees("tr.attempt >> text=Machine of no ministry");
     // The newest stands first, and who comes later sees the same.
     page.sees("tr.attempt:first-child >> text=news.example:443");
     let late = browser.open(&at(&world, "#live"), json!({}));
-    late.counts_to("tr.attempt", 3);
+    late.counts_to("tr.attempt", 4);
     late.sees("tr.attempt:first-child >> text=news.example:443");
     page.is_clean();
 }
