@@ -125,8 +125,9 @@ fn write(shown: &Shown, text: &str) {
     let mut stderr = io::stderr().lock();
     // A reader that has left wants no more of it.
     let _ = if stderr.is_terminal() && !shown.bottom.is_empty() {
-        let width = tcgetwinsize(&stderr).map_or(WIDTH, |size| usize::from(size.ws_col));
-        let fitting = shown.bottom.chars().take(width.max(1) - 1);
+        let columns = tcgetwinsize(&stderr).map_or(0, |size| usize::from(size.ws_col));
+        let width = if columns == 0 { WIDTH } else { columns };
+        let fitting = shown.bottom.chars().take(width - 1);
         let bottom: String = fitting.collect();
         write!(stderr, "{CLEAR}{text}{bottom}")
     } else {
