@@ -51,11 +51,16 @@ async function beside(work) {
   }
 }
 
-/** Whether the first rows tell of something allowed, something observed and something refused, and not of one workload alone. */
+/**
+ * Whether the first rows tell of something allowed, something observed and something refused, and not of one workload alone. Then the list
+ * is paused: while a picture is taken a hundred others would come.
+ */
 function areMixed(count) {
   const rows = [...document.querySelectorAll("#attempts tr")].slice(0, count);
   const texts = (column) => new Set(rows.map((row) => row.cells[column].innerText.trim()));
-  return texts(1).size === 3 && texts(2).size >= count - 1;
+  const mixed = texts(1).size === 3 && texts(2).size >= count - 1;
+  if (mixed) document.getElementById("pause").click();
+  return mixed;
 }
 
 async function take(browser, picture, console, proxy) {
