@@ -32,7 +32,7 @@ use rustix::process::{Signal, getpid, kill_process};
 use thiserror::Error;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{self, SignalKind};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 pub use detour::Detour;
 pub use screen::Screen;
@@ -258,6 +258,8 @@ impl Play {
             if let Err(error) = self.month(month, &offices).await {
                 self.screen
                     .tell(&format!("error: the month is cut short: {error}"));
+                // What is wrong may last, as a folder that was removed: not one month a millisecond then.
+                sleep(self.options.month).await;
             }
         }
         let months = if month == 1 { "month" } else { "months" };

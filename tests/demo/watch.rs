@@ -53,7 +53,8 @@ fn the_documented_command_shows_rules_and_alerts_and_leaves_nothing() {
     }
     let desk = desk();
     let mut command = tool("unshare");
-    let script = "ip link set lo up && exec examples/watch";
+    // A shell cannot trap what was ignored when it began, as Ctrl-C is for what runs in the background.
+    let script = "ip link set lo up && exec env --default-signal=INT examples/watch";
     command
         .args(["--net", "bash", "-c", script])
         .current_dir(desk.path());
